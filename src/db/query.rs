@@ -1,0 +1,268 @@
+//! One SQL text with `$1` parameters, run on whichever engine the connection belongs to.
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{Arguments, AssertSqlSafe, Postgres, Sqlite, Transaction};
+
+use super::DbError;
+
+/// A row type that both engines can fill; derive `sqlx::FromRow`.
+pub trait FromRow:
+    for<'r> sqlx::FromRow<'r, SqliteRow> + for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin
+{
+}
+impl<T> FromRow for T where
+    T: for<'r> sqlx::FromRow<'r, SqliteRow> + for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin
+{
+}
+
+/// A bound value. The type travels even when it is NULL, since PostgreSQL asks for it.
+#[derive(Debug, Clone)]
+pub enum Arg {
+    /// TEXT
+    Text(Option<String>),
+    /// BIGINT
+    Int(Option<i64>),
+    /// BOOLEAN
+    Bool(Option<bool>),
+    /// DOUBLE PRECISION
+    Real(Option<f64>),
+    /// BLOB / BYTEA
+    Blob(Option<Vec<u8>>),
+}
+
+macro_rules! arg_from {
+    ($($type:ty => |$v:ident| $variant:ident($e:expr);)*) => {$(
+        impl From<$type> for Arg {
+            fn from($v: $type) -> Self { Self::$variant(Some($e)) }
+        }
+        impl From<Option<$type>> for Arg {
+            fn from(value: Option<$type>) -> Self { Self::$variant(value.map(|$v| $e)) }
+        }
+    )*};
+}
+
+arg_from! {
+    String => |v| Text(v);
+    &str => |v| Text(v.to_owned());
+    &String => |v| Text(v.clone());
+    i64 => |v| Int(v);
+    i32 => |v| Int(i64::from(v));
+    u32 => |v| Int(i64::from(v));
+    u64 => |v| Int(i64::try_from(v).unwrap_or(i64::MAX));
+    usize => |v| Int(i64::try_from(v).unwrap_or(i64::MAX));
+    bool => |v| Bool(v);
+    f64 => |v| Real(v);
+    Vec<u8> => |v| Blob(v);
+    crate::clock::Timestamp => |v| Int(v.millis());
+}
+
+macro_rules! arg_from_id {
+    ($($id:ident)*) => {$(
+        impl From<crate::ids::$id> for Arg {
+            fn from(id: crate::ids::$id) -> Self { Self::Text(Some(id.to_string())) }
+        }
+        impl From<Option<crate::ids::$id>> for Arg {
+            fn from(id: Option<crate::ids::$id>) -> Self { Self::Text(id.map(|id| id.to_string())) }
+        }
+    )*};
+}
+arg_from_id! { WorkspaceId AccountId AgentId TeamId InboxId ContactId ConversationId MessageId TurnId AssistantId
+KnowledgeBaseId ArticleId ChunkId AlarmId JobId ArtifactId NodeId }
+
+/// What a unit wants done once its work is durable.
+pub(super) type AfterCommit = Box<dyn FnOnce() + Send>;
+
+/// One connection of either engine.
+pub struct Conn {
+    inner: Inner,
+    after_commit: Vec<AfterCommit>,
+}
+
+enum Inner {
+    SqliteWriter(Box<SqliteConnection>),
+    SqliteReader(PoolConnection<Sqlite>),
+    Pg(PoolConnection<Postgres>),
+    PgTx(Transaction<'static, Postgres>),
+}
+
+/// Runs `$query` on the connection of whichever engine, with its own argument buffer.
+macro_rules! run {
+    ($self:ident, $conn:ident, $make:ident, $method:ident) => {{
+        let text = $self.text;
+        match &mut $conn.inner {
+            Inner::SqliteWriter(c) => $make(text, $self.sqlite()?).$method(&mut **c).await,
+            Inner::SqliteReader(c) => $make(text, $self.sqlite()?).$method(&mut **c).await,
+            Inner::Pg(c) => $make(text, $self.postgres()?).$method(&mut **c).await,
+            Inner::PgTx(c) => $make(text, $self.postgres()?).$method(&mut **c).await,
+        }
+    }};
+}
+
+/// A statement with its bound values.
+#[derive(Debug, Clone)]
+pub struct Query {
+    text: &'static str,
+    args: Vec<Arg>,
+}
+
+/// Starts a statement; bind values in the order of `$1`, `$2`, ….
+#[must_use]
+pub fn sql(text: &'static str) -> Query {
+    Query { text, args: Vec::new() }
+}
+
+impl Query {
+    /// Binds the next value.
+    #[must_use]
+    pub fn bind(mut self, value: impl Into<Arg>) -> Self {
+        self.args.push(value.into());
+        self
+    }
+
+    fn sqlite(self) -> Result<SqliteArguments, DbError> {
+        let mut out = SqliteArguments::default();
+        for arg in self.args {
+            match arg {
+                Arg::Text(v) => out.add(v),
+                Arg::Int(v) => out.add(v),
+                Arg::Bool(v) => out.add(v),
+                Arg::Real(v) => out.add(v),
+                Arg::Blob(v) => out.add(v),
+            }
+            .map_err(|e| DbError::Sql(sqlx::Error::Encode(e)))?;
+        }
+        Ok(out)
+    }
+
+    fn postgres(self) -> Result<PgArguments, DbError> {
+        let mut out = PgArguments::default();
+        for arg in self.args {
+            match arg {
+                // PostgreSQL text cannot hold NUL; callers refuse or strip it at the door, this is the last line.
+                Arg::Text(v) => {
+                    out.add(v.map(|v| if v.contains('\0') { v.replace('\0', "") } else { v }))
+                }
+                Arg::Int(v) => out.add(v),
+                Arg::Bool(v) => out.add(v),
+                Arg::Real(v) => out.add(v),
+                Arg::Blob(v) => out.add(v),
+            }
+            .map_err(|e| DbError::Sql(sqlx::Error::Encode(e)))?;
+        }
+        Ok(out)
+    }
+
+    /// Runs it and returns how many rows it changed.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub async fn execute(self, conn: &mut Conn) -> Result<u64, DbError> {
+        let text = AssertSqlSafe(self.text);
+        Ok(match &mut conn.inner {
+            Inner::SqliteWriter(c) => {
+                sqlx::query_with(text, self.sqlite()?).execute(&mut **c).await?.rows_affected()
+            }
+            Inner::SqliteReader(c) => {
+                sqlx::query_with(text, self.sqlite()?).execute(&mut **c).await?.rows_affected()
+            }
+            Inner::Pg(c) => {
+                sqlx::query_with(text, self.postgres()?).execute(&mut **c).await?.rows_affected()
+            }
+            Inner::PgTx(c) => {
+                sqlx::query_with(text, self.postgres()?).execute(&mut **c).await?.rows_affected()
+            }
+        })
+    }
+
+    /// Every row.
+    ///
+    /// # Errors
+    /// What the engine says, or a row that does not fit `T`.
+    pub async fn all<T: FromRow>(self, conn: &mut Conn) -> Result<Vec<T>, DbError> {
+        Ok(run!(self, conn, query_as, fetch_all)?)
+    }
+
+    /// The first row, if any.
+    ///
+    /// # Errors
+    /// What the engine says, or a row that does not fit `T`.
+    pub async fn optional<T: FromRow>(self, conn: &mut Conn) -> Result<Option<T>, DbError> {
+        Ok(run!(self, conn, query_as, fetch_optional)?)
+    }
+
+    /// The one row that must be there.
+    ///
+    /// # Errors
+    /// What the engine says, or that there is none.
+    pub async fn one<T: FromRow>(self, conn: &mut Conn) -> Result<T, DbError> {
+        Ok(run!(self, conn, query_as, fetch_one)?)
+    }
+}
+
+fn query_as<'q, DB, T, A>(text: &'static str, args: A) -> sqlx::query::QueryAs<'q, DB, T, A>
+where
+    DB: sqlx::Database,
+    A: sqlx::IntoArguments<DB>,
+    T: for<'r> sqlx::FromRow<'r, DB::Row>,
+{
+    sqlx::query_as_with(AssertSqlSafe(text), args)
+}
+
+impl Conn {
+    fn new(inner: Inner) -> Self {
+        Self { inner, after_commit: Vec::new() }
+    }
+
+    pub(super) fn sqlite_writer(conn: SqliteConnection) -> Self {
+        Self::new(Inner::SqliteWriter(Box::new(conn)))
+    }
+
+    pub(super) fn sqlite_reader(conn: PoolConnection<Sqlite>) -> Self {
+        Self::new(Inner::SqliteReader(conn))
+    }
+
+    pub(super) fn pg(conn: PoolConnection<Postgres>) -> Self {
+        Self::new(Inner::Pg(conn))
+    }
+
+    pub(super) fn pg_tx(tx: Transaction<'static, Postgres>) -> Self {
+        Self::new(Inner::PgTx(tx))
+    }
+
+    /// Which engine this connection belongs to.
+    #[must_use]
+    pub fn kind(&self) -> super::EngineKind {
+        match self.inner {
+            Inner::SqliteWriter(_) | Inner::SqliteReader(_) => super::EngineKind::Sqlite,
+            Inner::Pg(_) | Inner::PgTx(_) => super::EngineKind::Postgres,
+        }
+    }
+
+    /// Runs `action` once the unit's work is durable; dropped if the unit is rolled back.
+    pub fn after_commit(&mut self, action: impl FnOnce() + Send + 'static) {
+        self.after_commit.push(Box::new(action));
+    }
+
+    pub(super) fn take_after_commit(&mut self) -> Vec<AfterCommit> {
+        std::mem::take(&mut self.after_commit)
+    }
+
+    pub(super) async fn commit(self) -> Result<(), DbError> {
+        if let Inner::PgTx(tx) = self.inner {
+            tx.commit().await?;
+        }
+        for action in self.after_commit {
+            action();
+        }
+        Ok(())
+    }
+
+    pub(super) async fn rollback(self) {
+        if let Inner::PgTx(tx) = self.inner {
+            // A lost connection rolls back by itself.
+            let _lost = tx.rollback().await;
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The SQLite writer: one task that drains its queue into one transaction, a savepoint for each unit, one fsync for all.
+
+use std::fs::{File, OpenOptions};
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
+
+use fs4::fs_std::FileExt;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::query::{AfterCommit, Conn, sql};
+use super::{DbError, UnitFuture};
+
+/// How many units share one transaction at most, so that the first does not wait for ever.
+const MAX_GROUP: usize = 256;
+/// How many units may wait before callers are held back.
+const QUEUE: usize = 4096;
+
+/// Takes the lock file beside a SQLite file: one process owns it.
+pub(super) fn lock_file(path: &Path) -> Result<File, DbError> {
+    let io = |e| DbError::Sql(sqlx::Error::Io(e));
+    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(io)?;
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(name).map_err(io)?;
+    match file.try_lock_exclusive() {
+        Ok(true) => Ok(file),
+        _ => Err(DbError::InUse(path.to_owned())),
+    }
+}
+
+/// A unit with its type erased.
+trait Work: Send {
+    fn run<'c>(&'c mut self, conn: &'c mut Conn) -> BoxFuture<'c, Result<(), DbError>>;
+    fn finish(self: Box<Self>, outcome: Result<(), DbError>);
+}
+
+struct Unit<T, F> {
+    run: F,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<T, DbError>>,
+}
+
+impl<T, F> Work for Unit<T, F>
+where
+    T: Send,
+    F: for<'c> FnMut(&'c mut Conn) -> UnitFuture<'c, T> + Send,
+{
+    fn run<'c>(&'c mut self, conn: &'c mut Conn) -> BoxFuture<'c, Result<(), DbError>> {
+        Box::pin(async move {
+            self.value = None;
+            let ran = AssertUnwindSafe((self.run)(conn)).catch_unwind().await;
+            self.value = Some(ran.map_err(|_| DbError::Panicked)??);
+            Ok(())
+        })
+    }
+
+    fn finish(self: Box<Self>, outcome: Result<(), DbError>) {
+        let Self { value, reply, .. } = *self;
+        // The caller may have gone; the work stands all the same.
+        let _gone = reply.send(outcome.and_then(|()| value.ok_or(DbError::Closed)));
+    }
+}
+
+enum Command {
+    Work(Box<dyn Work>),
+    Migrate(oneshot::Sender<Result<(), DbError>>),
+}
+
+/// The handle to the writer task. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Command>,
+    task: Arc<Mutex<Option<tokio::task::JoinHandle<()>>>>,
+    stop: tokio_util::sync::CancellationToken,
+}
+
+impl Writer {
+    pub(super) async fn start(options: &SqliteConnectOptions, lock: File) -> Result<Self, DbError> {
+        let conn = options.connect().await?;
+        let (queue, commands) = mpsc::channel(QUEUE);
+        let stop = tokio_util::sync::CancellationToken::new();
+        let task = tokio::spawn(drain(conn, commands, options.clone(), stop.clone(), lock));
+        Ok(Self { queue, task: Arc::new(Mutex::new(Some(task))), stop })
+    }
+
+    pub(super) async fn run<T, F>(&self, run: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnMut(&'c mut Conn) -> UnitFuture<'c, T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let unit = Box::new(Unit { run, value: None, reply });
+        self.queue.send(Command::Work(unit)).await.map_err(|_| DbError::Closed)?;
+        answer.await.map_err(|_| DbError::Closed)?
+    }
+
+    pub(super) async fn migrate(&self) -> Result<(), DbError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.send(Command::Migrate(reply)).await.map_err(|_| DbError::Closed)?;
+        answer.await.map_err(|_| DbError::Closed)?
+    }
+
+    pub(super) async fn close(&self) {
+        self.stop.cancel();
+        if let Some(task) = self.task.lock().await.take() {
+            let _ended = task.await;
+        }
+    }
+}
+
+async fn drain(
+    conn: sqlx::SqliteConnection,
+    mut commands: mpsc::Receiver<Command>,
+    options: SqliteConnectOptions,
+    stop: tokio_util::sync::CancellationToken,
+    _lock: File,
+) {
+    let mut conn = Conn::sqlite_writer(conn);
+    loop {
+        let first = tokio::select! {
+            biased;
+            command = commands.recv() => command,
+            () = stop.cancelled() => {
+                commands.close();
+                commands.recv().await
+            }
+        };
+        let Some(first) = first else { break };
+        let mut group = Vec::new();
+        let mut migrations = Vec::new();
+        let mut take = |command| match command {
+            Command::Work(unit) => group.push(unit),
+            Command::Migrate(reply) => migrations.push(reply),
+        };
+        take(first);
+        for _ in 1..MAX_GROUP {
+            let Ok(command) = commands.try_recv() else { break };
+            take(command);
+        }
+        for reply in migrations {
+            let _gone = reply.send(super::migrate::sqlite(&options).await);
+        }
+        if !group.is_empty() {
+            commit_group(&mut conn, group).await;
+        }
+    }
+}
+
+/// One transaction for the whole group. If it is lost (disk full, I/O error), the units run again one by one, so that one
+/// unit's trouble is not another's.
+async fn commit_group(conn: &mut Conn, mut group: Vec<Box<dyn Work>>) {
+    match try_group(conn, &mut group).await {
+        Ok(outcomes) => {
+            for (unit, outcome) in group.into_iter().zip(outcomes) {
+                unit.finish(outcome);
+            }
+        }
+        Err(lost) if group.len() == 1 => {
+            for unit in group {
+                unit.finish(Err(DbError::Sql(sqlx::Error::Protocol(lost.to_string()))));
+            }
+        }
+        Err(_) => {
+            for unit in group {
+                let mut alone = vec![unit];
+                let outcome = try_group(conn, &mut alone).await.map_or_else(Err, |mut outcomes| {
+                    outcomes.pop().unwrap_or(Err(DbError::Closed))
+                });
+                for unit in alone {
+                    unit.finish(outcome);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+async fn try_group(
+    conn: &mut Conn,
+    group: &mut [Box<dyn Work>],
+) -> Result<Vec<Result<(), DbError>>, DbError> {
+    let result = run_group(conn, group).await;
+    match result {
+        Ok((outcomes, actions)) => {
+            for action in actions {
+                action();
+            }
+            Ok(outcomes)
+        }
+        Err(error) => {
+            conn.take_after_commit();
+            // Already rolled back by the engine, or about to be.
+            let _none = sql("ROLLBACK").execute(conn).await;
+            Err(error)
+        }
+    }
+}
+
+type GroupRun = (Vec<Result<(), DbError>>, Vec<AfterCommit>);
+
+async fn run_group(conn: &mut Conn, group: &mut [Box<dyn Work>]) -> Result<GroupRun, DbError> {
+    sql("BEGIN IMMEDIATE").execute(conn).await?;
+    let mut outcomes = Vec::with_capacity(group.len());
+    let mut actions = Vec::new();
+    for unit in group.iter_mut() {
+        sql("SAVEPOINT unit").execute(conn).await?;
+        let outcome = unit.run(conn).await;
+        let wanted = conn.take_after_commit();
+        match outcome {
+            Ok(()) => {
+                sql("RELEASE unit").execute(conn).await?;
+                actions.extend(wanted);
+                outcomes.push(Ok(()));
+            }
+            Err(error) => {
+                // A lost transaction makes this fail, and the group runs again one by one.
+                sql("ROLLBACK TO unit").execute(conn).await?;
+                sql("RELEASE unit").execute(conn).await?;
+                outcomes.push(Err(error));
+            }
+        }
+    }
+    sql("COMMIT").execute(conn).await?;
+    Ok((outcomes, actions))
+}

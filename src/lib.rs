@@ -1,0 +1,13 @@
+//! Baton: an AI-first customer-service bot orchestration service with human takeover.
+//!
+//! A conversation is held by exactly one party: the assistant, a human, or nobody. The modules in reading order, from the
+//! ground up; a module knows only what stands above it in this list. `docs/ARCHITECTURE.md` is the map.
+
+pub mod clock;
+pub mod ids;
+
+pub mod db;
+
+pub mod knowledge;
+
+pub mod conversation;

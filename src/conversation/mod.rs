@@ -1,7 +1,20 @@
 //! Conversations: the pure machine, their messages and log, and `commit`, the only door through which one changes.
 
+mod derive;
 mod message;
+mod record;
+mod state;
+mod step;
 
 pub use message::{
     Actor, MAX_TEXT_CHARS, Message, MessageKind, PublicMessage, ReturnNote, Speaker,
 };
+pub use record::{
+    AlarmFor, CancelReason, EndedBy, Entry, Exemption, HandoffCode, NoticeCode, Outcome, Record,
+    ReopenTo, RequestVia,
+};
+pub use state::{
+    AiMode, AssigneeMissed, Column, Conversation, Fence, Holder, Mark, Obligation, Phase, Policy,
+    Return, Snooze, Timer, TimerKind, Turn,
+};
+pub use step::{By, Closer, Effect, Event, Facts, Fresh, Refused, Reply, Step, start, step};

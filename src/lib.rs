@@ -5,9 +5,11 @@
 
 pub mod clock;
 pub mod ids;
+pub mod text;
 
 pub mod db;
 
+pub mod hub;
 pub mod knowledge;
 
 pub mod conversation;

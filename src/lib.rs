@@ -7,7 +7,13 @@ pub mod clock;
 pub mod ids;
 
 pub mod db;
+pub mod model;
 
 pub mod knowledge;
 
 pub mod conversation;
+
+pub mod conditions;
+
+pub mod assist;
+pub mod turn;

@@ -8,8 +8,14 @@ pub mod ids;
 pub mod text;
 
 pub mod db;
+pub mod model;
 
 pub mod hub;
 pub mod knowledge;
 
 pub mod conversation;
+
+pub mod conditions;
+
+pub mod assist;
+pub mod turn;

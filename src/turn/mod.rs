@@ -1,0 +1,3 @@
+//! One reply by the assistant, from trigger to outcome.
+
+pub mod prompt;

@@ -14,6 +14,7 @@ pub mod json;
 pub mod openai;
 pub mod prompt;
 pub mod scripted;
+mod set;
 pub mod tokens;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use utoipa::ToSchema;
 use crate::ids::MessageId;
 
 pub use error::ModelError;
+pub use set::{BUILT_IN, DEFAULT, ModelSet, Models};
 
 /// The longest answer that is read from a model, in bytes; a longer one is [`ModelError::TooLong`].
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;

@@ -8,6 +8,9 @@ pub mod ids;
 
 pub mod db;
 
+pub mod access;
+pub mod api;
+
 pub mod knowledge;
 
 pub mod conversation;

@@ -4,12 +4,14 @@
 //! ground up; a module knows only what stands above it in this list. `docs/ARCHITECTURE.md` is the map.
 
 pub mod clock;
+pub mod field;
 pub mod ids;
 
 pub mod db;
 
-pub mod access;
 pub mod api;
+
+pub mod access;
 
 pub mod knowledge;
 

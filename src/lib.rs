@@ -11,8 +11,8 @@ pub mod text;
 pub mod db;
 pub mod model;
 
-pub mod api;
 pub mod access;
+pub mod api;
 
 pub mod hub;
 pub mod knowledge;

@@ -431,6 +431,11 @@ impl Conversation {
         self.returned.map_or(0, |r| r.seq)
     }
 
+    /// From when the AI's deadlines count: a hand-back gives it their full time, however old the mark is.
+    fn ai_clock(&self, mark: Mark) -> Timestamp {
+        self.returned.map_or(mark.at, |returned| mark.at.max(returned.at))
+    }
+
     /// Every pending timer, derived from the state.
     #[must_use]
     pub fn timers(&self, policy: &Policy) -> Vec<Timer> {
@@ -439,14 +444,16 @@ impl Conversation {
         match &self.holder {
             Holder::Assistant { .. } => match (self.unanswered, self.last_public) {
                 (Some(mark), _) => {
-                    add(TimerKind::AnswerDeadline, mark.seq, mark.at + ms(policy.ai_answer_ms));
+                    let due_at = self.ai_clock(mark) + ms(policy.ai_answer_ms);
+                    add(TimerKind::AnswerDeadline, mark.seq, due_at);
                 }
                 (None, Some(mark)) => {
+                    let quiet_since = self.ai_clock(mark);
                     if policy.idle_nudge_ms > 0 && self.nudged != Some(mark.seq) {
-                        add(TimerKind::IdleNudge, mark.seq, mark.at + ms(policy.idle_nudge_ms));
+                        add(TimerKind::IdleNudge, mark.seq, quiet_since + ms(policy.idle_nudge_ms));
                     }
                     if policy.idle_close_ms > 0 {
-                        add(TimerKind::IdleClose, mark.seq, mark.at + ms(policy.idle_close_ms));
+                        add(TimerKind::IdleClose, mark.seq, quiet_since + ms(policy.idle_close_ms));
                     }
                 }
                 (None, None) => {}

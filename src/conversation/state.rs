@@ -259,6 +259,8 @@ pub struct Conversation {
     pub unanswered: Option<Mark>,
     /// The oldest visitor message or request for a person without a later public reply.
     pub waiting: Option<Mark>,
+    /// The newest request for a person without a later public reply.
+    pub asked: Option<Mark>,
     /// The open promise.
     pub obligation: Option<Obligation>,
     /// The last visitor message.
@@ -400,6 +402,7 @@ impl Conversation {
             episode: 0,
             unanswered: None,
             waiting: None,
+            asked: None,
             obligation: None,
             last_visitor: None,
             last_public: None,
@@ -515,6 +518,7 @@ impl Conversation {
             }
             Record::PersonRequested { .. } => {
                 self.waiting.get_or_insert(mark);
+                self.asked = Some(mark);
             }
             Record::Exempted { reason } => self.exempt(*reason, mark),
             Record::TurnDue { turn, run_at } => {
@@ -583,11 +587,7 @@ impl Conversation {
             }
             Record::LateEcho { sent_at, .. } => {
                 self.last_public = Some(mark);
-                if self.unanswered.is_some_and(|m| m.at <= *sent_at) {
-                    // What came after the echo is still unanswered; the newest message is the one that can be.
-                    self.unanswered = self.last_visitor.filter(|m| m.at > *sent_at);
-                    self.waiting = self.unanswered;
-                }
+                self.answered_until(*sent_at);
             }
             Record::Noted { .. } => {}
             Record::Noticed { code, .. } => {
@@ -602,6 +602,7 @@ impl Conversation {
                 self.holder = Holder::Assistant { turn: None };
                 self.returned = Some(Return { seq: self.seq, at, by: *by, note: *note });
                 self.waiting = self.unanswered;
+                self.asked = None;
                 self.ai_turns = 0;
                 self.failed_answers = 0;
                 self.superseded = 0;
@@ -625,6 +626,7 @@ impl Conversation {
                 self.holder = Holder::Closed { by: *by, outcome: *outcome, at };
                 self.unanswered = None;
                 self.waiting = None;
+                self.asked = None;
                 self.superseded = 0;
             }
             Record::ContactBlocked => self.blocked = true,
@@ -659,8 +661,23 @@ impl Conversation {
     fn answered_by_human(&mut self, mark: Mark) {
         self.unanswered = None;
         self.waiting = None;
+        self.asked = None;
         self.superseded = 0;
         self.last_public = Some(mark);
+    }
+
+    /// A reply given elsewhere at that time answers what was said or asked until then. Of what came after it only the newest
+    /// message and the newest request are known, which is enough to keep the visitor waiting for someone.
+    fn answered_until(&mut self, sent_at: Timestamp) {
+        let later = |mark: Option<Mark>| mark.filter(|m| m.at > sent_at);
+        if later(self.unanswered).is_none() {
+            self.unanswered = self.unanswered.and(later(self.last_visitor));
+        }
+        self.asked = later(self.asked);
+        if later(self.waiting).is_none() {
+            self.waiting =
+                [self.unanswered, self.asked].into_iter().flatten().min_by_key(|m| m.seq);
+        }
     }
 
     /// An exempted message needs no answer; `closed` exempts whatever was unanswered.
@@ -670,10 +687,12 @@ impl Conversation {
             Exemption::Closed => {
                 self.unanswered = None;
                 self.waiting = None;
+                self.asked = None;
             }
             Exemption::Blocked | Exemption::AllowListed | Exemption::Thanks => {
                 self.unanswered = this_one(self.unanswered);
                 self.waiting = this_one(self.waiting);
+                self.asked = this_one(self.asked);
             }
         }
     }

@@ -754,11 +754,11 @@ impl<'f> Stepping<'f> {
 
     fn echo(&mut self, owner: AgentId, message: MessageId, sent_at: Timestamp, column: Column) {
         let actor = Actor::Agent(owner);
-        let late = self.c.returned.is_some_and(|r| sent_at < r.at);
-        if late && column == Column::Assistant {
+        if self.c.returned.is_some_and(|r| sent_at < r.at) {
+            // Older than the last return: a public reply to what came before it, but no reach for the baton.
             self.cancel_turn(actor, CancelReason::LateEcho);
             self.log(actor, Record::LateEcho { message, sent_at });
-            if self.c.unanswered.is_some() {
+            if column == Column::Assistant && self.c.unanswered.is_some() {
                 self.due_turn(Actor::System);
             }
             return;

@@ -13,7 +13,8 @@ use super::message::Actor;
 use super::record::{Exemption, HandoffCode, Outcome, Record, ReopenTo};
 use crate::clock::Timestamp;
 use crate::ids::{
-    AgentId, ContactId, ConversationId, InboxId, MessageId, TeamId, TurnId, WorkspaceId,
+    AgentId, AssistantId, ContactId, ConversationId, InboxId, MessageId, TeamId, TurnId,
+    WorkspaceId,
 };
 
 /// What a turn must still match when it wants to act: the baton, the reply and the try it began with.
@@ -71,6 +72,8 @@ pub enum Phase {
     },
     /// A worker has it.
     Running {
+        /// Whose reply it will be.
+        assistant: AssistantId,
         /// The last visitor message it reads.
         through: u64,
         /// The first visitor message it did not read.
@@ -529,11 +532,15 @@ impl Conversation {
                     phase: Phase::Due { run_at: *run_at },
                 }));
             }
-            Record::TurnStarted { turn, attempt, through } => {
+            Record::TurnStarted { turn, assistant, attempt, through } => {
                 self.holder.set_turn(Some(Turn {
                     id: *turn,
                     attempt: *attempt,
-                    phase: Phase::Running { through: *through, beyond: None },
+                    phase: Phase::Running {
+                        assistant: *assistant,
+                        through: *through,
+                        beyond: None,
+                    },
                 }));
             }
             Record::TurnSuperseded { .. } => {

@@ -241,7 +241,7 @@ impl<'f> Stepping<'f> {
     }
 
     fn ai_may_hold(&self) -> bool {
-        self.facts.assistant.is_some() && self.c.ai_mode == AiMode::On && !self.c.blocked
+        self.available().is_some()
     }
 
     fn refuse(&self, event: &'static str, code: &'static str) -> Refused {
@@ -358,7 +358,7 @@ impl<'f> Stepping<'f> {
             },
             Event::TurnHandsOff { fence, reason } => match column {
                 Column::Assistant if self.c.admits(*fence) => {
-                    self.hand_off(self.assistant(), *reason, Some(fence.turn));
+                    self.hand_off(self.writer(), *reason, Some(fence.turn));
                 }
                 Column::Assistant | Column::Queue | Column::Assigned | Column::Closed => {
                     self.too_late(*fence);
@@ -366,6 +366,7 @@ impl<'f> Stepping<'f> {
             },
             Event::TurnFailed { fence, reason, released } => match column {
                 Column::Assistant if self.c.admits(*fence) => {
+                    let writer = self.writer();
                     if let Some(message) = *released {
                         // Kept, but it answers nothing: the visitor still waits.
                         let record = Record::AssistantAnswered {
@@ -374,9 +375,9 @@ impl<'f> Stepping<'f> {
                             answers: None,
                             still_unanswered: false,
                         };
-                        self.log(self.assistant(), record);
+                        self.log(writer, record);
                     }
-                    self.hand_off(self.assistant(), *reason, Some(fence.turn));
+                    self.hand_off(writer, *reason, Some(fence.turn));
                 }
                 Column::Assistant | Column::Queue | Column::Assigned | Column::Closed => {
                     self.too_late(*fence);
@@ -549,8 +550,23 @@ impl<'f> Stepping<'f> {
         Ok(())
     }
 
-    fn assistant(&self) -> Actor {
-        self.facts.assistant.map_or(Actor::System, Actor::Assistant)
+    /// The assistant whose turn runs, whoever may hold the conversation by now.
+    fn writer(&self) -> Actor {
+        match self.c.holder.turn().map(|turn| turn.phase) {
+            Some(Phase::Running { assistant, .. }) => Actor::Assistant(assistant),
+            Some(Phase::Due { .. }) | None => Actor::System,
+        }
+    }
+
+    /// The assistant that may hold the conversation now.
+    fn available(&self) -> Option<AssistantId> {
+        self.facts.assistant.filter(|_| self.c.ai_mode == AiMode::On && !self.c.blocked)
+    }
+
+    /// The assistant holds the conversation but may not any more.
+    fn assistant_gone(&mut self) {
+        self.cancel_turn(Actor::System, CancelReason::AiOff);
+        self.hand_off(Actor::System, HandoffCode::AiUnavailable, None);
     }
 
     fn visitor_wrote(&mut self, message: MessageId, bare_thanks: bool, column: Column) {
@@ -595,9 +611,7 @@ impl<'f> Stepping<'f> {
     /// The assistant holds and the visitor has just written.
     fn answer_due(&mut self, visitor: Actor) {
         if !self.ai_may_hold() {
-            self.cancel_turn(Actor::System, CancelReason::AiOff);
-            self.hand_off(Actor::System, HandoffCode::AiUnavailable, None);
-            return;
+            return self.assistant_gone();
         }
         let Some(turn) = self.c.holder.turn().copied() else {
             self.due_turn(visitor);
@@ -666,19 +680,22 @@ impl<'f> Stepping<'f> {
         if !free {
             return;
         }
-        if !self.ai_may_hold() {
-            self.cancel_turn(Actor::System, CancelReason::AiOff);
-            self.hand_off(Actor::System, HandoffCode::AiUnavailable, None);
-            return;
-        }
+        let Some(assistant) = self.available() else {
+            return self.assistant_gone();
+        };
         let through = self.c.last_visitor.map_or(0, |m| m.seq);
-        let started = Record::TurnStarted { turn, attempt: seen_attempt + 1, through };
-        self.log(self.assistant(), started);
+        let started = Record::TurnStarted { turn, assistant, attempt: seen_attempt + 1, through };
+        self.log(Actor::Assistant(assistant), started);
     }
 
     fn answered(&mut self, fence: Fence, reply: Reply) {
         if !self.c.admits(fence) {
             return self.too_late(fence);
+        }
+        if !self.ai_may_hold() {
+            // Stopped or unpublished while it wrote: what it has to say is not sent.
+            self.too_late(fence);
+            return self.assistant_gone();
         }
         let through = self.c.holder.turn().and_then(|t| match t.phase {
             Phase::Running { through, .. } => Some(through),
@@ -691,7 +708,7 @@ impl<'f> Stepping<'f> {
             answers,
             still_unanswered: reply.still_unanswered,
         };
-        self.log(self.assistant(), record);
+        self.log(self.writer(), record);
         if self.c.unanswered.is_some() {
             self.due_turn(Actor::System);
         }

@@ -180,13 +180,17 @@ pub struct Refused {
 #[must_use]
 pub fn start(unborn: Conversation, actor: Actor, blocked: bool, facts: &Facts) -> Step {
     let mut s = Stepping::new(unborn, facts);
-    s.c.blocked = blocked;
-    let to = if s.ai_may_hold() {
+    let to = if s.ai_may_hold() && !blocked {
         Entry::Assistant
     } else {
         Entry::Queue { reason: HandoffCode::AiUnavailable }
     };
     s.log(actor, Record::Started { to });
+    if blocked {
+        s.log(Actor::System, Record::ContactBlocked);
+    } else if s.c.holder.is_human() {
+        s.entered_queue();
+    }
     s.done()
 }
 

@@ -210,11 +210,13 @@ struct Stepping<'f> {
     records: Vec<(Actor, Record)>,
     effects: Vec<Effect>,
     notices: usize,
+    snoozed_until: Option<Timestamp>,
 }
 
 impl<'f> Stepping<'f> {
     fn new(c: Conversation, facts: &'f Facts) -> Self {
-        Self { c, facts, records: Vec::new(), effects: Vec::new(), notices: 0 }
+        let snoozed_until = c.holder.snooze().map(|snooze| snooze.until);
+        Self { c, facts, records: Vec::new(), effects: Vec::new(), notices: 0, snoozed_until }
     }
 
     fn log(&mut self, actor: Actor, record: Record) {
@@ -224,11 +226,18 @@ impl<'f> Stepping<'f> {
 
     fn done(mut self) -> Step {
         if !self.records.is_empty() {
-            for record in derive::obligation(&self.c, self.last_ender(), self.facts) {
-                self.log(Actor::System, record);
-            }
+            self.settle();
         }
         Step { next: self.c, records: self.records, effects: self.effects }
+    }
+
+    /// Brings the obligation in line with what the step did.
+    fn settle(&mut self) {
+        let woken_early = self.c.holder.snooze().is_none()
+            && self.snoozed_until.is_some_and(|until| until > self.facts.now);
+        for record in derive::obligation(&self.c, self.last_ender(), woken_early, self.facts) {
+            self.log(Actor::System, record);
+        }
     }
 
     /// What ended the obligation, if it ended in this step.
@@ -448,6 +457,7 @@ impl<'f> Stepping<'f> {
                     }
                     if column == Column::Assistant {
                         self.take_over(by.agent);
+                        self.settle();
                     }
                     self.log(
                         Actor::Agent(by.agent),
@@ -656,13 +666,17 @@ impl<'f> Stepping<'f> {
             }
             Column::Queue => {
                 self.log(visitor, asked);
+                self.wake(visitor);
                 let quiet =
                     self.c.notice_at.is_none_or(|at| self.facts.now.since(at) >= NOTICE_AGAIN);
                 if quiet {
                     self.notice(NoticeCode::StillWaiting);
                 }
             }
-            Column::Assigned => self.log(visitor, asked),
+            Column::Assigned => {
+                self.log(visitor, asked);
+                self.wake(visitor);
+            }
             Column::Closed => {
                 let to = Entry::Queue { reason: HandoffCode::AskedForPerson };
                 self.log(visitor, Record::Reopened { by: visitor, to });
@@ -814,13 +828,13 @@ impl<'f> Stepping<'f> {
         }
     }
 
-    /// A snooze moves the obligation's deadline; it does not end it.
+    /// A snooze moves the obligation's deadline on; it does not end it.
     fn move_deadline(&mut self, until: Timestamp) {
-        if let Some(open) = self.c.obligation {
-            self.log(
-                Actor::System,
-                Record::ObligationMoved { due_at: Some(until), step: open.step },
-            );
+        if let Some(open) = self.c.obligation
+            && open.due_at.is_none_or(|due_at| due_at < until)
+        {
+            let moved = Record::ObligationMoved { due_at: Some(until), step: open.step };
+            self.log(Actor::System, moved);
         }
     }
 

@@ -658,7 +658,8 @@ impl Conversation {
         }
     }
 
-    fn team(&self) -> Option<TeamId> {
+    /// The team whose conversation it is, if humans hold it.
+    pub(super) fn team(&self) -> Option<TeamId> {
         match &self.holder {
             Holder::Queue { team, .. } | Holder::Assigned { team, .. } => *team,
             Holder::Assistant { .. } | Holder::Closed { .. } => None,

@@ -742,8 +742,12 @@ impl<'f> Stepping<'f> {
         agent: Option<AgentId>,
         team: Option<TeamId>,
     ) -> Result<(), Refused> {
+        if agent.is_none() && team.is_none() {
+            return Err(self.refuse("assign", "nobody_named"));
+        }
         let holder = self.c.holder.assignee();
-        if agent.is_some() && agent == holder && team.is_none() {
+        let same_team = team.is_none() || team == self.c.team();
+        if self.c.holder.is_human() && agent == holder && same_team {
             return Ok(());
         }
         if agent == Some(by.agent) && holder.is_some_and(|holder| holder != by.agent) {
@@ -752,14 +756,14 @@ impl<'f> Stepping<'f> {
         self.fresh_enough(by, "assign")?;
         let actor = Actor::Agent(by.agent);
         self.cancel_turn(actor, CancelReason::Takeover);
-        match (agent, team) {
-            (Some(agent), team) => {
-                self.log(actor, Record::Assigned { agent, team });
-                self.notice(NoticeCode::AgentJoined);
-                self.effects.push(Effect::OrderBrief);
-            }
-            (None, Some(team)) => self.queue(actor, HandoffCode::Assigned, Some(team)),
-            (None, None) => return Err(self.refuse("assign", "nobody_named")),
+        let Some(agent) = agent else {
+            self.queue(actor, HandoffCode::Assigned, team);
+            return Ok(());
+        };
+        self.log(actor, Record::Assigned { agent, team });
+        if Some(agent) != holder {
+            self.notice(NoticeCode::AgentJoined);
+            self.effects.push(Effect::OrderBrief);
         }
         Ok(())
     }

@@ -281,12 +281,14 @@ impl<'f> Stepping<'f> {
 
     /// Every entry into the queue sends the notice and orders the brief.
     fn entered_queue(&mut self) {
-        self.notice(if self.facts.anyone_online {
-            NoticeCode::HandoffWaiting
-        } else {
-            NoticeCode::HandoffNobodyOnline
-        });
+        self.tell_of_waiting(NoticeCode::HandoffWaiting);
         self.effects.push(Effect::OrderBrief);
+    }
+
+    /// With nobody here the visitor hears that instead, and is asked for an address.
+    fn tell_of_waiting(&mut self, code: NoticeCode) {
+        let nobody = NoticeCode::HandoffNobodyOnline;
+        self.notice(if self.facts.anyone_online { code } else { nobody });
     }
 
     fn cancel_turn(&mut self, actor: Actor, reason: CancelReason) {
@@ -599,9 +601,7 @@ impl<'f> Stepping<'f> {
             Column::Queue | Column::Assigned => {
                 self.log(visitor, wrote);
                 self.wake(visitor);
-                if self.c.ai_mode == AiMode::Draft {
-                    self.effects.push(Effect::OrderSuggestions);
-                }
+                self.suggest();
             }
             Column::Closed => {
                 let just_closed = matches!(&self.c.holder, Holder::Closed { at, .. }
@@ -618,7 +618,15 @@ impl<'f> Stepping<'f> {
                     Column::Queue => self.entered_queue(),
                     Column::Assigned | Column::Closed => {}
                 }
+                self.suggest();
             }
+        }
+    }
+
+    /// In draft mode every visitor message gets suggested replies.
+    fn suggest(&mut self) {
+        if self.c.ai_mode == AiMode::Draft {
+            self.effects.push(Effect::OrderSuggestions);
         }
     }
 
@@ -670,7 +678,7 @@ impl<'f> Stepping<'f> {
                 let quiet =
                     self.c.notice_at.is_none_or(|at| self.facts.now.since(at) >= NOTICE_AGAIN);
                 if quiet {
-                    self.notice(NoticeCode::StillWaiting);
+                    self.tell_of_waiting(NoticeCode::StillWaiting);
                 }
             }
             Column::Assigned => {
@@ -783,12 +791,16 @@ impl<'f> Stepping<'f> {
         if column == Column::Closed {
             self.log(actor, Record::Reopened { by: actor, to: Entry::Assistant });
         }
-        self.log(actor, Record::ReturnedToAi { by: by.agent, note });
+        self.return_to_ai(actor, by.agent, note);
+        Ok(())
+    }
+
+    fn return_to_ai(&mut self, actor: Actor, by: AgentId, note: Option<MessageId>) {
+        self.log(actor, Record::ReturnedToAi { by, note });
         self.notice(NoticeCode::ReturnedToAi);
         if self.c.unanswered.is_some() {
             self.due_turn(actor);
         }
-        Ok(())
     }
 
     fn echo(&mut self, owner: AgentId, message: MessageId, sent_at: Timestamp, column: Column) {
@@ -894,10 +906,7 @@ impl<'f> Stepping<'f> {
                 AssigneeMissed::ReturnToAi if self.ai_may_hold() => {
                     // The timer acts for the person whose turn it was.
                     if let Some(agent) = self.c.holder.assignee() {
-                        self.log(Actor::System, Record::ReturnedToAi { by: agent, note: None });
-                        if self.c.unanswered.is_some() {
-                            self.due_turn(Actor::System);
-                        }
+                        self.return_to_ai(Actor::System, agent, None);
                     }
                 }
                 AssigneeMissed::ReturnToQueue | AssigneeMissed::ReturnToAi => {

@@ -4,8 +4,10 @@
 //! ground up; a module knows only what stands above it in this list. `docs/ARCHITECTURE.md` is the map.
 
 pub mod clock;
+pub mod config;
 pub mod field;
 pub mod ids;
+pub mod telemetry;
 
 pub mod db;
 

@@ -1,5 +1,10 @@
 //! Fresh databases for tests: SQLite always, PostgreSQL when `BATON_TEST_POSTGRES` names a server.
 
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "test helpers panic when the world is not as it should be"
+)]
+
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;

@@ -4,9 +4,11 @@
 //! ground up; a module knows only what stands above it in this list. `docs/ARCHITECTURE.md` is the map.
 
 pub mod clock;
+pub mod config;
 pub mod field;
 pub mod ids;
 pub mod text;
+pub mod telemetry;
 
 pub mod db;
 pub mod model;
@@ -23,3 +25,6 @@ pub mod conditions;
 
 pub mod assist;
 pub mod turn;
+
+pub mod assets;
+pub mod demo;

@@ -7,6 +7,8 @@
 
 mod migrate;
 mod query;
+#[cfg(test)]
+pub mod testing;
 mod writer;
 
 use std::future::Future;

@@ -14,7 +14,7 @@ use crate::db::{Db, DbError, sql};
 use crate::ids::WorkspaceId;
 
 /// What the shop's pages are filled with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Shop {
     /// Where Baton answers, as the browser sees it.
     pub baton_origin: String,

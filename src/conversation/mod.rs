@@ -26,3 +26,6 @@ pub use state::{
 };
 pub use step::{By, Closer, Effect, Event, Facts, Fresh, Refused, Reply, Step, start, step};
 pub use store::Origin;
+
+#[cfg(test)]
+mod commit_tests;

@@ -27,4 +27,6 @@ pub mod assist;
 pub mod turn;
 
 pub mod assets;
+pub mod server;
+
 pub mod demo;

@@ -21,7 +21,7 @@ pub use record::{
     ReopenTo, RequestVia,
 };
 pub use state::{
-    AiMode, AssigneeMissed, Column, Conversation, Fence, Holder, Mark, Obligation, Phase, Policy,
+    AiMode, AssigneeMissed, Column, Conversation, Fence, Holder, Mark, Obligation, Pace, Phase, Policy,
     Return, Snooze, Timer, TimerKind, Turn,
 };
 pub use step::{By, Closer, Effect, Event, Facts, Fresh, Refused, Reply, Step, start, step};

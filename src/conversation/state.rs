@@ -288,7 +288,7 @@ pub struct Conversation {
     pub participants: BTreeSet<AgentId>,
 }
 
-/// What the inbox's owner decided; durations with their defaults.
+/// What the inbox's owner decided, durations with their defaults; the pace of turns is the installation's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
@@ -309,10 +309,13 @@ pub struct Policy {
     /// Quiet time until a conversation with the AI closes as timeout, in ms; 0 = never.
     pub idle_close_ms: u64,
     /// Wait for more words before the AI answers, in ms.
+    #[serde(skip)]
     pub debounce_ms: u64,
     /// Turns superseded at most between two assistant commits.
+    #[serde(skip)]
     pub max_supersedes: u32,
     /// Age of the oldest unanswered message up to which a turn may be superseded, in ms.
+    #[serde(skip)]
     pub supersede_within_ms: u64,
 }
 
@@ -331,6 +334,28 @@ impl Default for Policy {
             max_supersedes: 2,
             supersede_within_ms: 15_000,
         }
+    }
+}
+
+/// How fast turns follow the visitor: one setting for the whole installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Wait for more words before the AI answers, in ms.
+    pub debounce_ms: u64,
+    /// Turns superseded at most between two assistant commits.
+    pub max_supersedes: u32,
+    /// Age of the oldest unanswered message up to which a turn may be superseded, in ms.
+    pub supersede_within_ms: u64,
+}
+
+impl Policy {
+    /// With the installation's pace.
+    #[must_use]
+    pub fn at(mut self, pace: Pace) -> Self {
+        self.debounce_ms = pace.debounce_ms;
+        self.max_supersedes = pace.max_supersedes;
+        self.supersede_within_ms = pace.supersede_within_ms;
+        self
     }
 }
 

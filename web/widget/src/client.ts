@@ -5,10 +5,11 @@
  * Laws kept here: what the visitor wrote is stored before it is sent and sent under one id until it is acknowledged; a
  * hole in the numbers is fetched; a token that went bad costs a request, never a message.
  */
-import { ApiError, call } from "./api.ts";
+import { Access, alone, page } from "./access.ts";
+import { ApiError } from "./api.ts";
 import { Live } from "./live.ts";
 import { Outbox, parse, type Item } from "./outbox.ts";
-import type { Store } from "./storage.ts";
+import { readJson, type Store } from "./storage.ts";
 import { Thread } from "./thread.ts";
 import type { Author, Config, Conversation, Frame, Message, Meta, Session } from "./types.ts";
 
@@ -16,15 +17,6 @@ export const MAX_CHARS = 8000;
 
 const POLL_OPEN_MS = 3_000;
 const POLL_CLOSED_MS = 30_000;
-/** A renewal is asked for at most this often, so that a visitor's wrong clock does not make it a loop. */
-const RENEW_PAUSE_MS = 300_000;
-
-/** The token as stored: shared by the tabs of one browser. */
-interface Pass {
-  token: string;
-  renew: number;
-}
-
 export class Client {
   readonly thread = new Thread();
   readonly outbox: Outbox;
@@ -47,35 +39,29 @@ export class Client {
   #again = false;
   #failures = 0;
   #catching: Promise<void> | null = null;
-  #renewed = 0;
-  /** A token the server refused: to be exchanged, not to be used. */
-  #bad: string | null = null;
   #timers: Record<string, number> = {};
   #typed = 0;
 
-  readonly #origin: string;
   readonly #inbox: string;
   readonly #locale: string;
   readonly #store: Store;
   readonly #changed: () => void;
+  readonly #access: Access;
 
-  constructor(
-    origin: string,
-    inbox: string,
-    locale: string,
-    store: Store,
-    changed: () => void,
-  ) {
-    this.#origin = origin;
+  constructor(origin: string, inbox: string, locale: string, store: Store, changed: () => void) {
     this.#inbox = inbox;
     this.#locale = locale;
     this.#store = store;
     this.#changed = changed;
     this.outbox = new Outbox(store, this.#key("out:"));
+    this.#access = new Access(origin, inbox, locale, store, {
+      session: (s) => this.#begun(s),
+      reached: (yes) => this.#reached(yes),
+    });
     this.#live = new Live(`${origin.replace(/^http/, "ws")}/api/v1/live`, {
-      hello: async () => ({ token: await this.#token(), after: this.thread.through }),
+      hello: async () => ({ token: await this.#access.token(), after: this.thread.through }),
       frame: (f) => this.#frame(f),
-      refused: () => void (this.#bad = this.#pass()?.token ?? null),
+      refused: () => this.#access.refuse(),
       change: (up) => this.#link(up),
     });
     this.#listen();
@@ -86,7 +72,8 @@ export class Client {
   /** The panel opened (or this visitor has written before): be connected. */
   begin(): void {
     if (this.#beginning) return;
-    this.#beginning = this.#session()
+    this.#beginning = this.#access
+      .session()
       .then(() => this.#connect())
       .catch((e: unknown) => this.#startFailed(e as ApiError))
       .finally(() => {
@@ -137,21 +124,21 @@ export class Client {
   }
 
   async leaveEmail(email: string): Promise<void> {
-    await this.#ask("POST", "contact", { email });
+    await this.#access.ask("POST", "contact", { email });
     this.email = email;
     this.#changed();
   }
 
   async history(): Promise<void> {
     const first = this.thread.messages[0];
-    if (first) this.thread.history(await this.#ask<Conversation>("GET", `conversation?before=${first.public_seq}`));
+    if (first) this.thread.history(await this.#access.ask<Conversation>("GET", `conversation?before=${first.public_seq}`));
     this.#changed();
   }
 
   isTyping(): void {
     if (!this.thread.meta || Date.now() - this.#typed < 4_000) return;
     this.#typed = Date.now();
-    this.#ask("POST", "typing", {}).catch(() => {});
+    this.#access.ask("POST", "typing", {}).catch(() => {});
   }
 
   /** The visitor has the newest message before their eyes. */
@@ -160,12 +147,12 @@ export class Client {
     const id = this.thread.meta?.id;
     if (!id || last <= this.#seen) return;
     this.#store.set(this.#key("seen"), JSON.stringify([id, last]));
-    this.#after("seen", 600, () => void this.#ask("POST", "seen", { public_seq: this.#seen }).catch(() => {}));
+    this.#after("seen", 600, () => void this.#access.ask("POST", "seen", { public_seq: this.#seen }).catch(() => {}));
   }
 
   /** Numbers begin again with another conversation, so the mark names its own. Shared by the tabs. */
   get #seen(): number {
-    const [id, seq] = read<[string, number]>(this.#store, this.#key("seen")) ?? [];
+    const [id, seq] = readJson<[string, number]>(this.#store, this.#key("seen")) ?? [];
     return id === this.thread.meta?.id ? (seq ?? 0) : 0;
   }
 
@@ -184,42 +171,13 @@ export class Client {
     return `baton:${this.#inbox}:${name}`;
   }
 
-  #pass(): Pass | null {
-    return read<Pass>(this.#store, this.#key("pass"));
-  }
-
-  /** A token that works, a new one when the old is due. */
-  async #token(): Promise<string> {
-    const pass = this.#pass();
-    if (!pass || pass.token === this.#bad || (pass.renew < Date.now() && this.#renewed < Date.now() - RENEW_PAUSE_MS)) await this.#session(pass?.token);
-    return this.#pass()!.token;
-  }
-
-  /**
-   * `stale`: only needed if this is still the stored token; else another tab has renewed meanwhile. Tabs wait for each
-   * other, so one browser is one contact. A refused token is shown too: the server decides whether it may be renewed.
-   */
-  async #session(stale?: string): Promise<void> {
-    await this.#alone("session", async () => {
-      const token = this.#pass()?.token;
-      if (stale && token && token !== stale) return;
-      const s = await this.#reach(() =>
-        call<Session>(this.#origin, "POST", `${encodeURIComponent(this.#inbox)}/session`, null, {
-          ...(token ? { token } : {}),
-          locale: this.#locale,
-          page: page(),
-        }),
-      );
-      this.#renewed = Date.now();
-      this.#bad = null;
-      this.#store.set(this.#key("pass"), JSON.stringify({ token: s.token, renew: Date.parse(s.renew_after) || Infinity } satisfies Pass));
-      this.#store.set(this.#key("accent"), s.config.accent);
-      this.config = s.config;
-      this.email = s.contact?.email ?? null;
-      this.problem = null;
-      this.#adopt(s.conversation, !this.#live.up);
-      if (s.conversation?.messages.length) this.#store.set(this.#key("talked"), "1");
-    });
+  #begun(s: Session): void {
+    this.#store.set(this.#key("accent"), s.config.accent);
+    this.config = s.config;
+    this.email = s.contact?.email ?? null;
+    this.problem = null;
+    this.#adopt(s.conversation, !this.#live.up);
+    if (s.conversation?.messages.length) this.#store.set(this.#key("talked"), "1");
     this.#changed();
   }
 
@@ -228,30 +186,6 @@ export class Client {
     // Refused for good (unknown inbox, foreign page): asking again would only make noise; the button still can.
     if (e.passing) this.#after("begin", this.#pause(e), () => this.begin());
     this.#changed();
-  }
-
-  async #ask<T>(method: string, path: string, body?: unknown): Promise<T> {
-    const token = await this.#token();
-    try {
-      return await this.#reach(() => call<T>(this.#origin, method, path, token, body));
-    } catch (e) {
-      if (!(e instanceof ApiError) || e.status !== 401) throw e;
-      this.#bad = token;
-      await this.#session(token);
-      return this.#reach(async () => call<T>(this.#origin, method, path, await this.#token(), body));
-    }
-  }
-
-  /** Notes whether the server can be reached at all; any answer, even an error, says yes. */
-  async #reach<T>(run: () => Promise<T>): Promise<T> {
-    try {
-      const result = await run();
-      this.#reached(true);
-      return result;
-    } catch (e) {
-      this.#reached((e as ApiError).status !== 0);
-      throw e;
-    }
   }
 
   #reached(yes: boolean): void {
@@ -283,7 +217,7 @@ export class Client {
     try {
       do {
         this.#again = false;
-        await this.#alone("send", () => this.#drain());
+        await alone(this.#key("send"), () => this.#drain());
       } while (this.#again);
     } catch (e) {
       this.#sendFailed(e as ApiError);
@@ -315,10 +249,10 @@ export class Client {
 
   async #deliver(item: Item): Promise<void> {
     if (item.kind === "person") {
-      const r = await this.#ask<{ state: Meta | string } & Meta>("POST", "request-person", { client_id: item.id });
+      const r = await this.#access.ask<{ state: Meta | string } & Meta>("POST", "request-person", { client_id: item.id });
       this.thread.state(typeof r.state === "object" ? r.state : r);
     } else {
-      const r = await this.#ask<{ message: Message; conversation_id: string; epoch: number }>("POST", "messages", {
+      const r = await this.#access.ask<{ message: Message; conversation_id: string; epoch: number }>("POST", "messages", {
         client_id: item.id,
         text: item.text,
         locale: this.#locale,
@@ -395,7 +329,7 @@ export class Client {
     this.#catching ??= (async () => {
       for (let pages = 0; pages < 20; pages++) {
         const from = this.thread.through;
-        const c = await this.#ask<Conversation | null>("GET", `conversation?after=${from}`);
+        const c = await this.#access.ask<Conversation | null>("GET", `conversation?after=${from}`);
         // No conversation yet is not the loss of one: only a session or a welcome may say that.
         if (c) this.thread.snapshot(c, drafts);
         if (!this.thread.gap || this.thread.through === from) break;
@@ -448,7 +382,7 @@ export class Client {
       if (document.hidden || !this.config) return;
       this.#connect();
       this.#poll();
-      void this.#token().catch(() => {});
+      void this.#access.token().catch(() => {});
       this.#changed();
     });
     // A page kept for "back" must not hold a socket, and its timers stood still.
@@ -465,35 +399,11 @@ export class Client {
       }
       this.#changed();
     });
-    setInterval(() => this.config && (this.#open || this.talked) && void this.#token().catch(() => {}), 60_000);
+    setInterval(() => this.config && (this.#open || this.talked) && void this.#access.token().catch(() => {}), 60_000);
   }
 
   #after(name: string, ms: number, run: () => void): void {
     clearTimeout(this.#timers[name]);
     this.#timers[name] = window.setTimeout(run, ms);
   }
-
-  /** One tab at a time. Where locks are missing or refused, the client ids alone keep things single. */
-  async #alone(what: string, run: () => Promise<void>): Promise<void> {
-    let begun = false;
-    const once = () => ((begun = true), run());
-    try {
-      if (!navigator.locks) return await once();
-      await navigator.locks.request(this.#key(what), once);
-    } catch (e) {
-      if (begun) throw e;
-      await once();
-    }
-  }
 }
-
-function read<T>(store: Store, key: string): T | null {
-  try {
-    return JSON.parse(store.get(key) ?? "null") as T | null;
-  } catch {
-    return null;
-  }
-}
-
-/** Without the fragment: pages keep secrets there. */
-const page = () => ({ url: location.href.split("#")[0]!, title: document.title.slice(0, 300) });

@@ -39,3 +39,12 @@ export function safeStore(open: () => Storage): Store {
     },
   };
 }
+
+/** Null for what is not there or not JSON: host pages can write anything into their storage. */
+export function readJson<T>(store: Store, key: string): T | null {
+  try {
+    return JSON.parse(store.get(key) ?? "null") as T | null;
+  } catch {
+    return null;
+  }
+}

@@ -266,6 +266,8 @@ pub struct Conversation {
     pub asked: Option<Mark>,
     /// The open promise.
     pub obligation: Option<Obligation>,
+    /// The anchor of the last alarm, and its step: a promise over the same anchor goes on from there.
+    pub alarmed: Option<(u64, u32)>,
     /// The last visitor message.
     pub last_visitor: Option<Mark>,
     /// The last public message, notices apart: anchor of the idle timers.
@@ -432,6 +434,7 @@ impl Conversation {
             waiting: None,
             asked: None,
             obligation: None,
+            alarmed: None,
             last_visitor: None,
             last_public: None,
             nudged: None,
@@ -669,7 +672,10 @@ impl Conversation {
                     anchor: *anchor,
                     opened_at: at,
                     due_at: Some(*due_at),
-                    step: 0,
+                    step: self
+                        .alarmed
+                        .filter(|(over, _)| over == anchor)
+                        .map_or(0, |(_, step)| step),
                 });
             }
             Record::ObligationMoved { due_at, step } => {
@@ -679,7 +685,8 @@ impl Conversation {
                 }
             }
             Record::ObligationEnded { .. } => self.obligation = None,
-            Record::AlarmRaised { .. } | Record::AlarmAcknowledged { .. } => {}
+            Record::AlarmRaised { anchor, step, .. } => self.alarmed = Some((*anchor, *step)),
+            Record::AlarmAcknowledged { .. } => {}
         }
     }
 

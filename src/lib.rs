@@ -14,6 +14,9 @@ pub mod db;
 pub mod api;
 
 pub mod access;
+pub mod contact;
+
+pub mod assistant;
 
 pub mod knowledge;
 

@@ -21,3 +21,5 @@ pub mod assistant;
 pub mod knowledge;
 
 pub mod conversation;
+
+pub mod cli;

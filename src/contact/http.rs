@@ -1,7 +1,7 @@
 //! Contacts over HTTP, for agents.
 
 use axum::extract::{FromRef, State};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -37,22 +37,17 @@ async fn get(
 #[serde(deny_unknown_fields)]
 struct UpdateContact {
     /// Null or empty removes it.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "crate::api::extract::present")]
     #[schema(value_type = Option<String>)]
     name: Option<Option<String>>,
     /// Null or empty removes it.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "crate::api::extract::present")]
     #[schema(value_type = Option<String>)]
     email: Option<Option<String>>,
     /// Null or empty removes it.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "crate::api::extract::present")]
     #[schema(value_type = Option<String>)]
     phone: Option<Option<String>>,
-}
-
-/// Tells an explicit null from an absent field.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(d).map(Some)
 }
 
 /// Changes what is known of a contact; what is absent stays.

@@ -1,7 +1,7 @@
 //! Inboxes over HTTP.
 
 use axum::extract::{FromRef, State};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -75,7 +75,7 @@ async fn list(
 struct UpdateInbox {
     name: Option<String>,
     /// Null means nobody: conversations go to the queue.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "crate::api::extract::present")]
     #[schema(value_type = Option<AssistantId>)]
     assistant_id: Option<Option<AssistantId>>,
     /// Origins such as `https://shop.example`, or `*` alone.
@@ -83,11 +83,6 @@ struct UpdateInbox {
     reopen_to: Option<ReopenTo>,
     /// A colour such as `#6d28d9`.
     accent: Option<String>,
-}
-
-/// Tells an explicit null from an absent field.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(d).map(Some)
 }
 
 /// Changes an inbox; what is absent stays.

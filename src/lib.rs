@@ -13,11 +13,14 @@ pub mod text;
 pub mod db;
 pub mod model;
 
-pub mod access;
 pub mod api;
+pub mod access;
 
 pub mod hub;
 pub mod knowledge;
+
+pub mod contact;
+pub mod assistant;
 
 pub mod conversation;
 
@@ -29,4 +32,5 @@ pub mod turn;
 pub mod assets;
 pub mod server;
 
+pub mod cli;
 pub mod demo;

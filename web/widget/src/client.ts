@@ -39,6 +39,8 @@ export class Client {
   #again = false;
   #failures = 0;
   #catching: Promise<void> | null = null;
+  /** Where asking for what is missing gave nothing: not asked again until something moves. */
+  #fruitless = "";
   #timers: Record<string, number> = {};
   #typed = 0;
 
@@ -318,7 +320,7 @@ export class Client {
     for (const i of this.items()) if (this.thread.has(i.id)) this.outbox.remove(i.id);
     this.ghosts = this.ghosts.filter((g) => !this.thread.has(g.id));
     const from = this.thread.through;
-    if (this.thread.gap)
+    if (this.thread.gap && this.#fruitless !== `${from}/${this.thread.last}`)
       this.#after("gap", 300, () => {
         if (this.thread.gap && this.thread.through === from) void this.#catchUp().catch(() => {});
       });
@@ -334,6 +336,7 @@ export class Client {
         if (c) this.thread.snapshot(c, drafts);
         if (!this.thread.gap || this.thread.through === from) break;
       }
+      this.#fruitless = `${this.thread.through}/${this.thread.last}`;
       this.#settle();
       this.#changed();
     })().finally(() => (this.#catching = null));

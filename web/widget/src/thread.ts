@@ -19,6 +19,9 @@ export interface Draft {
   early: Map<number, string>;
 }
 
+/** How many messages the server gives at most at once; fewer means that there are no others. */
+const PAGE = 50;
+
 export class Thread {
   meta: Meta | null = null;
   messages: Message[] = [];
@@ -27,6 +30,8 @@ export class Thread {
   earlier = false;
   /** Everything up to here is deliberately not loaded. */
   #base = 0;
+  /** Messages before which the server has nothing that is not here, whatever the numbers say. */
+  #sealed = new Set<number>();
   /** Highest epoch heard of: drafts below it are words of someone who no longer holds the conversation. */
   #epoch = 0;
   /** The last draft that ended. Sentences of it that arrive late are not a new draft. */
@@ -36,7 +41,7 @@ export class Thread {
   get through(): number {
     let n = this.#base;
     for (const m of this.messages) {
-      if (m.public_seq > n + 1) break;
+      if (m.public_seq > n + 1 && !this.#sealed.has(m.public_seq)) break;
       n = Math.max(n, m.public_seq);
     }
     return n;
@@ -62,7 +67,8 @@ export class Thread {
     const sorted = [...c.messages].sort((a, b) => a.public_seq - b.public_seq);
     const first = sorted[0]?.public_seq ?? this.through + 1;
     const fresh = !this.messages.length;
-    if (first > this.through + 1 || fresh) {
+    const hole = first > this.through + 1;
+    if (fresh || (hole && sorted.length >= PAGE)) {
       // Too far behind to be joined: what is between stays behind "earlier messages" rather than leaving a silent hole.
       if (sorted.length) {
         this.messages = this.messages.filter((m) => m.public_seq >= first);
@@ -70,6 +76,8 @@ export class Thread {
       }
       this.earlier = c.has_earlier;
     }
+    // A hole that the server does not fill is none: hiding what comes after it would lose more than a number.
+    if (sorted.length < PAGE) for (const m of sorted) this.#sealed.add(m.public_seq);
     for (const m of sorted) this.message(m);
     this.state(c);
     if (!drafts) return;
@@ -160,5 +168,6 @@ export class Thread {
     this.draft = this.#ended = null;
     this.earlier = false;
     this.#base = this.#epoch = 0;
+    this.#sealed.clear();
   }
 }

@@ -47,13 +47,25 @@ test("a state that knows more messages is a gap", () => {
 test("a snapshot that starts late leaves no silent hole", () => {
   const t = new Thread();
   t.snapshot(conversation([1, 2]), true);
-  t.snapshot(conversation([8, 9], { has_earlier: true }), true);
-  assert.deepEqual(numbers(t), [8, 9]);
+  const late = Array.from({ length: 50 }, (_, i) => i + 8);
+  t.snapshot(conversation(late, { has_earlier: true }), true);
+  assert.deepEqual(numbers(t), late);
   assert.equal(t.gap, false);
   assert.equal(t.earlier, true);
   t.history(conversation([6, 7], { has_earlier: true }));
-  assert.deepEqual(numbers(t), [6, 7, 8, 9]);
-  assert.equal(t.through, 9);
+  assert.deepEqual(numbers(t), [6, 7, ...late]);
+  assert.equal(t.through, 57);
+});
+
+test("a hole that the server does not fill hides nothing", () => {
+  const t = new Thread();
+  t.snapshot(conversation([1, 2]), true);
+  t.message(message(5));
+  assert.equal(t.through, 2);
+  t.snapshot(conversation([5]), false);
+  assert.deepEqual(numbers(t), [1, 2, 5]);
+  assert.equal(t.through, 5);
+  assert.equal(t.gap, false);
 });
 
 test("a resume adds, another conversation replaces", () => {

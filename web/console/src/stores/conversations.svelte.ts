@@ -30,6 +30,7 @@ class Conversations {
   #cursor = $state<string | null>(null)
   /** Activity time of the oldest row loaded for this view: older rows belong to pages not yet asked for. */
   #reach = $state('')
+  #read = new Map<string, number>()
   #generation = 0
   #countTimer: ReturnType<typeof setTimeout> | undefined
 
@@ -104,6 +105,12 @@ class Conversations {
     if (row) this.#rows = new Map(this.#rows).set(id, { ...row, ...change })
   }
 
+  /** Read up to here by this agent; answers that were on their way say otherwise for a moment. */
+  markRead(id: string, seq: number): void {
+    this.#read.set(id, seq)
+    this.patch(id, { unread: 0 })
+  }
+
   recount(): void {
     this.#count(350)
   }
@@ -112,6 +119,7 @@ class Conversations {
     this.#generation++
     clearTimeout(this.#countTimer)
     this.#rows = new Map()
+    this.#read.clear()
     this.#cursor = null
     this.counts = null
     this.filter = ''
@@ -122,7 +130,8 @@ class Conversations {
     const next = new Map(this.#rows)
     for (const row of rows) {
       const known = next.get(row.id)
-      if (!known || row.seq >= known.seq) next.set(row.id, row)
+      if (known && row.seq < known.seq) continue
+      next.set(row.id, row.unread && (this.#read.get(row.id) ?? 0) >= row.seq ? { ...row, unread: 0 } : row)
     }
     this.#rows = next
   }

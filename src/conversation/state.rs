@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::message::Actor;
-use super::record::{Exemption, HandoffCode, Outcome, Record, ReopenTo};
+use super::record::{Exemption, HandoffCode, Outcome, Record};
+use crate::assistant::inbox::{InboxSettings, ReopenTo};
 use crate::clock::Timestamp;
 use crate::ids::{
     AgentId, AssistantId, ContactId, ConversationId, InboxId, MessageId, TeamId, TurnId,
@@ -291,8 +292,7 @@ pub struct Conversation {
 }
 
 /// What the inbox's owner decided, durations with their defaults; the pace of turns is the installation's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// Who gets a conversation that the visitor reopens.
     pub reopen_to: ReopenTo,
@@ -311,13 +311,10 @@ pub struct Policy {
     /// Quiet time until a conversation with the AI closes as timeout, in ms; 0 = never.
     pub idle_close_ms: u64,
     /// Wait for more words before the AI answers, in ms.
-    #[serde(skip)]
     pub debounce_ms: u64,
     /// Turns superseded at most between two assistant commits.
-    #[serde(skip)]
     pub max_supersedes: u32,
     /// Age of the oldest unanswered message up to which a turn may be superseded, in ms.
-    #[serde(skip)]
     pub supersede_within_ms: u64,
 }
 
@@ -348,6 +345,21 @@ pub struct Pace {
     pub max_supersedes: u32,
     /// Age of the oldest unanswered message up to which a turn may be superseded, in ms.
     pub supersede_within_ms: u64,
+}
+
+impl From<&InboxSettings> for Policy {
+    fn from(settings: &InboxSettings) -> Self {
+        let timings = settings.timings;
+        Self {
+            reopen_to: settings.reopen_to,
+            ai_answer_ms: timings.assistant_reply_ms,
+            human_answer_ms: timings.human_reply_ms,
+            escalate_ms: timings.escalate_ms,
+            idle_nudge_ms: timings.idle_nudge_ms.unwrap_or(0),
+            idle_close_ms: timings.idle_close_ms.unwrap_or(0),
+            ..Self::default()
+        }
+    }
 }
 
 impl Policy {

@@ -57,6 +57,11 @@ export function backToList(): void {
   })
 }
 
+export function openPalette(): void {
+  workbench.paletteText = ''
+  workbench.palette = true
+}
+
 /** The first suggestion that was not dismissed; its own button knows how to insert it. */
 const firstSuggestion = () => document.querySelector<HTMLElement>('[data-testid=suggestion-insert]')
 
@@ -103,7 +108,7 @@ export const commands: Command[] = [
   { id: 'suggestion', group: 'conversation', label: 'command.suggestion', keys: 's', when: () => !!firstSuggestion(), run: () => firstSuggestion()?.click() },
   { id: 'summary', group: 'conversation', label: 'command.summary', when: () => !!state(), run: () => thread() && void actions.makeAssist(thread()!, 'summary') },
 
-  { id: 'palette', group: 'app', label: 'palette.title', keys: 'Mod K', keyOnly: true, run: () => (workbench.palette = true) },
+  { id: 'palette', group: 'app', label: 'palette.title', keys: 'Mod K', keyOnly: true, run: openPalette },
   { id: 'help', group: 'app', label: 'help.title', keys: '?', run: () => (workbench.help = true) },
   { id: 'escape', group: 'app', label: 'command.escape', keys: 'Esc', keyOnly: true, when: () => false, run: () => {} },
 ]

@@ -16,7 +16,14 @@ export function onKey(event: KeyboardEvent): void {
   if (event.defaultPrevented || event.isComposing) return
   if ((event.metaKey || event.ctrlKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === 'k') {
     event.preventDefault()
+    workbench.paletteText = ''
     workbench.palette = !workbench.palette
+    return
+  }
+  // Typed between the shortcut and the palette's field taking the cursor: it belongs to the field.
+  if (workbench.palette && event.key.length === 1 && !event.ctrlKey && !event.metaKey && !typing(event.target)) {
+    event.preventDefault()
+    workbench.paletteText += event.key
     return
   }
   if (event.metaKey || event.ctrlKey || event.altKey || typing(event.target) || somethingOpen()) return

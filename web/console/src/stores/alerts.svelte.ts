@@ -6,6 +6,7 @@ import { contactName } from '$/lib/format'
 import type { Alarm, Frame, Row } from '$/lib/types'
 import { conversations, inQueue } from './conversations.svelte'
 import { prefs } from './prefs.svelte'
+import { session } from './session.svelte'
 import { messageOf, toasts } from './toasts.svelte'
 
 class Alerts {
@@ -27,7 +28,9 @@ class Alerts {
   /** Must see the row before the list takes it in, to know whether it was in the queue already. */
   changed(frame: Extract<Frame, { type: 'changed' }>): void {
     const before = conversations.row(frame.row.id)
-    if (inQueue(frame.row) && !(before && inQueue(before))) this.#queued(frame.row)
+    // What this agent put into the queue is no news to them.
+    const mine = frame.items.some((item) => item.actor.id === session.id)
+    if (!mine && inQueue(frame.row) && !(before && inQueue(before))) this.#queued(frame.row)
     if (frame.items.some((item) => item.kind.startsWith('alarm_'))) void this.loadAlarms()
   }
 

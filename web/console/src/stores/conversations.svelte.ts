@@ -11,7 +11,7 @@ export const inQueue = (row: Pick<Row, 'holder'>): boolean => row.holder.state =
 function matches(row: Row, view: View, state: StateFilter | null): boolean {
   const holder = row.holder
   if (view === 'unassigned' && !inQueue(row)) return false
-  if (view === 'mine' && (holder.state !== 'human' || holder.agent?.id !== session.id)) return false
+  if (view === 'mine' && holder.agent?.id !== session.id) return false
   if (state === null) return true
   return state === 'open' ? holder.state !== 'closed' : holder.state === state
 }
@@ -68,7 +68,7 @@ class Conversations {
     } catch (error) {
       if (generation !== this.#generation) return
       this.error = messageOf(error)
-      if (!quiet) this.phase = 'error'
+      if (!quiet || this.phase === 'loading') this.phase = 'error'
     }
   }
 

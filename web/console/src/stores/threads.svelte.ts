@@ -21,6 +21,7 @@ class Threads {
     }
     thread.draft = null
     thread.typing = null
+    thread.viewers = []
     this.current = thread
     void thread.load().catch(() => {})
     return thread

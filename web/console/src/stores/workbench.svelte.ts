@@ -4,6 +4,7 @@ import type { Item } from '$/lib/types'
 
 class Workbench {
   palette = $state(false)
+  paletteText = $state('')
   help = $state(false)
   assignToAi = $state(false)
   close = $state(false)

@@ -1,5 +1,6 @@
 //! The reference page: the OpenAPI document as plain HTML, rendered once, without scripts.
 
+use minijinja::value::Serde;
 use minijinja::{Environment, Value as Shown, context};
 use serde_json::{Map, Value, json};
 
@@ -23,8 +24,8 @@ pub fn page(document: &Value) -> Result<String, minijinja::Error> {
     env.get_template("reference")?.render(context! {
         title => text(&document["info"], "title"),
         version => text(&document["info"], "version"),
-        groups => Shown::from_serialize(groups(document)),
-        shapes => Shown::from_serialize(shapes),
+        groups => Shown::from(Serde(&groups(document))),
+        shapes => Shown::from(Serde(&shapes)),
     })
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Pure and at the bottom of the house: no database, no clock, no language guessing.
 
+mod common;
 mod normalise;
 mod script;
 mod sentences;

@@ -4,10 +4,15 @@
 //! ground up; a module knows only what stands above it in this list. `docs/ARCHITECTURE.md` is the map.
 
 pub mod clock;
+pub mod field;
 pub mod ids;
 pub mod text;
 
 pub mod db;
+
+pub mod api;
+
+pub mod access;
 
 pub mod hub;
 pub mod knowledge;

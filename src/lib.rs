@@ -13,6 +13,7 @@ pub mod db;
 pub mod api;
 
 pub mod access;
+pub mod jobs;
 
 pub mod hub;
 pub mod knowledge;

@@ -9,9 +9,9 @@ pub mod ids;
 pub mod text;
 
 pub mod db;
+pub mod model;
 
 pub mod api;
-
 pub mod access;
 pub mod jobs;
 
@@ -19,3 +19,8 @@ pub mod hub;
 pub mod knowledge;
 
 pub mod conversation;
+
+pub mod conditions;
+
+pub mod assist;
+pub mod turn;

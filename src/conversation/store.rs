@@ -685,7 +685,8 @@ pub async fn turn_facts(
     id: ConversationId,
 ) -> Result<Option<TurnFacts>, DbError> {
     let loaded = load(conn, workspace, id).await?;
-    Ok(loaded.and_then(|l| l.assistant.map(|(assistant, _)| TurnFacts { assistant, locale: l.locale })))
+    Ok(loaded
+        .and_then(|l| l.assistant.map(|(assistant, _)| TurnFacts { assistant, locale: l.locale })))
 }
 
 /// Which part of a conversation's messages.

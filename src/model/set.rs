@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::builtin::BuiltIn;
 use super::{ChatModel, Task};
 
 /// The models of one assistant, a model a task.
@@ -61,9 +60,8 @@ pub const BUILT_IN: &str = "built-in";
 impl Models {
     /// The built-in answerer alone.
     #[must_use]
-    pub fn built_in() -> Self {
-        let model: Arc<dyn ChatModel> = Arc::new(BuiltIn::default());
-        let set = ModelSet::of_one(&model);
+    pub fn new(built_in: &Arc<dyn ChatModel>) -> Self {
+        let set = ModelSet::of_one(built_in);
         Self { default: set.clone(), built_in: set, named: BTreeMap::new() }
     }
 

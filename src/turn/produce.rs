@@ -165,7 +165,7 @@ impl Producer {
                 settings.workspace,
                 &settings.knowledge_bases,
                 &plan.query(),
-                &plan.locale,
+                Some(&plan.locale),
                 PASSAGES + 4,
             )
             .await
@@ -274,11 +274,9 @@ impl Producer {
         };
         match answered {
             Written::Stopped | Written::Moot => Produced::Stopped,
-            Written::Done(Parsed::Answer { text, cited }) => Produced::Answered {
-                text,
-                citations: cite(&cited),
-                still_unanswered: false,
-            },
+            Written::Done(Parsed::Answer { text, cited }) => {
+                Produced::Answered { text, citations: cite(&cited), still_unanswered: false }
+            }
             Written::Done(Parsed::NoAnswer) => {
                 explained.error = Some("no_answer".to_owned());
                 self.cannot_answer(plan, HandoffCode::NoAnswer, quote())
@@ -315,7 +313,8 @@ impl Producer {
 
     async fn judge(&self, plan: &Plan, set: &ModelSet) -> Spoken {
         let started = Instant::now();
-        let mut spoken = Spoken { verdicts: Ok(Vec::new()), calls: Vec::new(), usage: None, ms: 0.0 };
+        let mut spoken =
+            Spoken { verdicts: Ok(Vec::new()), calls: Vec::new(), usage: None, ms: 0.0 };
         let evidence = plan.evidence();
         let worded = &plan.settings.conditions.worded;
         if worded.is_empty() || evidence.is_empty() {
@@ -323,13 +322,10 @@ impl Producer {
         }
         let mut earlier = plan.history.clone();
         earlier.extend(plan.unanswered.iter().filter(|m| m.seq() <= plan.evidence_after).cloned());
-        let prompt = JudgePrompt::new(
-            Scene::new(&plan.locale, self.clock.now()),
-            worded.clone(),
-            evidence,
-        )
-        .with_earlier(earlier)
-        .with_note(plan.note.clone());
+        let prompt =
+            JudgePrompt::new(Scene::new(&plan.locale, self.clock.now()), worded.clone(), evidence)
+                .with_earlier(earlier)
+                .with_note(plan.note.clone());
         let models = std::iter::once(&set.judge).chain(&set.fallback);
         // One try on the judge's model, one on the fallback, or again where there is none.
         let tries: Vec<_> = models.cycle().take(2).collect();
@@ -359,9 +355,9 @@ impl Producer {
     ) -> Result<Vec<Verdict>, ModelError> {
         let budget =
             TokenBudget::for_window(model.context_tokens(), JUDGE_TOKENS, &self.calibration);
-        let (request, _shed) = prompt
-            .request(&self.prompts, &budget)
-            .map_err(|_| ModelError::BadResponse { why: "the judge's prompt cannot be rendered" })?;
+        let (request, _shed) = prompt.request(&self.prompts, &budget).map_err(|_| {
+            ModelError::BadResponse { why: "the judge's prompt cannot be rendered" }
+        })?;
         let answer = tokio::time::timeout(self.limits.judge, model.complete(&request))
             .await
             .unwrap_or(Err(ModelError::Timeout))?;
@@ -369,7 +365,10 @@ impl Producer {
         prompt.parse(&answer.text)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one borrow each for what a stream reads and fills")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one borrow each for what a stream reads and fills"
+    )]
     async fn answer(
         &self,
         plan: &Plan,
@@ -390,9 +389,9 @@ impl Producer {
         .with_note(plan.note.clone());
         let models = std::iter::repeat_n(&set.answer, TRIES as usize).chain(&set.fallback);
         let mut last = ModelError::EmptyStream;
-        let mut given_up: Option<*const ()> = None;
+        let mut given_up: Option<usize> = None;
         for (number, model) in models.enumerate() {
-            let address = Arc::as_ptr(model).cast::<()>();
+            let address = Arc::as_ptr(model).cast::<()>() as usize;
             // What a model refused for good it will refuse again.
             if given_up == Some(address) {
                 continue;

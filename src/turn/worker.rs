@@ -166,9 +166,7 @@ impl TurnWorker {
         let gate = gates.open(due.turn);
         let leased = self.lease(due).await;
         let result = match leased {
-            Ok(Some((fence, conversation))) => {
-                self.attempt(due, fence, conversation, &gate).await
-            }
+            Ok(Some((fence, conversation))) => self.attempt(due, fence, conversation, &gate).await,
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
@@ -178,10 +176,8 @@ impl TurnWorker {
 
     async fn lease(&self, due: DueTurn) -> Result<Option<(Fence, Conversation)>, CommitError> {
         let event = Event::TurnLeased { turn: due.turn, seen_attempt: due.attempt };
-        let committed = self
-            .conversations
-            .commit(Command::new(due.workspace, due.conversation, event))
-            .await?;
+        let committed =
+            self.conversations.commit(Command::new(due.workspace, due.conversation, event)).await?;
         let c = committed.conversation;
         let started = committed.events.iter().any(
             |e| matches!(e.record, crate::conversation::Record::TurnStarted { turn, .. } if turn == due.turn),
@@ -200,11 +196,8 @@ impl TurnWorker {
         let plan = match self.plan(&c).await {
             Ok(Some(plan)) => plan,
             Ok(None) => {
-                let event = Event::TurnFailed {
-                    fence,
-                    reason: HandoffCode::AiUnavailable,
-                    released: None,
-                };
+                let event =
+                    Event::TurnFailed { fence, reason: HandoffCode::AiUnavailable, released: None };
                 return self.commit(Command::new(due.workspace, due.conversation, event)).await;
             }
             Err(error) => return Err(error.into()),
@@ -286,7 +279,8 @@ impl TurnWorker {
         let message: MessageId = self.conversations.ids().fresh();
         let (event, words, evidence) = match produced {
             Produced::Answered { text, citations, still_unanswered } => {
-                let flags = if still_unanswered { vec!["still_unanswered".to_owned()] } else { vec![] };
+                let flags =
+                    if still_unanswered { vec!["still_unanswered".to_owned()] } else { vec![] };
                 (
                     Event::TurnAnswered { fence, reply: Reply { message, still_unanswered } },
                     Some(Words { text, citations, client_id: None, flags }),
@@ -298,8 +292,8 @@ impl TurnWorker {
             }
             Produced::Failed { reason, released } => {
                 let kept = released.as_ref().map(|_| message);
-                let words = released
-                    .map(|(text, citations)| Words { text, citations, ..Words::default() });
+                let words =
+                    released.map(|(text, citations)| Words { text, citations, ..Words::default() });
                 (Event::TurnFailed { fence, reason, released: kept }, words, None)
             }
             Produced::Stopped => return self.close_record(due, fence, explained).await,
@@ -354,8 +348,7 @@ impl TurnWorker {
 
     /// Gives the lease back, so that the next process takes the turn at once.
     async fn park(&self, due: DueTurn, fence: Fence) {
-        let parked =
-            self.conversations.end_lease(due.workspace, due.turn, fence.attempt).await;
+        let parked = self.conversations.end_lease(due.workspace, due.turn, fence.attempt).await;
         if let Err(error) = parked {
             tracing::warn!(turn.id = %due.turn, error = %error, lease_ms = TURN_LEASE.as_millis(), "a turn could not be parked; its lease ends by itself");
         }

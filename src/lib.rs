@@ -11,8 +11,8 @@ pub mod text;
 pub mod db;
 pub mod model;
 
-pub mod api;
 pub mod access;
+pub mod api;
 pub mod jobs;
 
 pub mod hub;
@@ -23,4 +23,5 @@ pub mod conversation;
 pub mod conditions;
 
 pub mod assist;
+pub mod handoff;
 pub mod turn;

@@ -4,9 +4,11 @@
 //! ground up; a module knows only what stands above it in this list. `docs/ARCHITECTURE.md` is the map.
 
 pub mod clock;
+pub mod config;
 pub mod field;
 pub mod ids;
 pub mod text;
+pub mod telemetry;
 
 pub mod db;
 pub mod model;
@@ -25,3 +27,6 @@ pub mod conditions;
 pub mod assist;
 pub mod handoff;
 pub mod turn;
+
+pub mod assets;
+pub mod demo;

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::ids::MessageId;
+use tokens::{Calibration, TokenBudget};
 
 pub use error::ModelError;
 pub use set::{BUILT_IN, DEFAULT, ModelSet, Models};
@@ -43,6 +44,12 @@ pub trait ChatModel: Send + Sync {
 
     /// How many tokens prompt and answer may have together.
     fn context_tokens(&self) -> usize;
+
+    /// How many tokens a prompt may have if the answer may have that many.
+    fn prompt_budget(&self, max_output_tokens: u32) -> TokenBudget {
+        let calibration = Calibration::default();
+        TokenBudget::for_window(self.context_tokens(), max_output_tokens, &calibration)
+    }
 
     /// Asks and waits for the whole answer.
     ///

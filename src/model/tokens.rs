@@ -24,7 +24,7 @@ pub fn count(text: &str) -> usize {
 /// Tokens of a text without ever blocking: exact once the tokeniser is there, cautious until then.
 #[must_use]
 pub fn estimate(text: &str) -> usize {
-    if LOADED.load(Ordering::Acquire) {
+    if is_loaded() {
         return count(text);
     }
     LOADING.call_once(|| {
@@ -35,6 +35,12 @@ pub fn estimate(text: &str) -> usize {
         let _ = std::thread::Builder::new().name("tokens".into()).spawn(load);
     });
     cautious(text)
+}
+
+/// Whether counting is exact by now.
+#[must_use]
+pub fn is_loaded() -> bool {
+    LOADED.load(Ordering::Acquire)
 }
 
 /// More than the real number in every language measured: ASCII has about four characters a token, other scripts about two

@@ -131,20 +131,30 @@ impl OpenAiModel {
     }
 
     /// Sends a request; what the endpoint refuses to take is learned and left out.
-    async fn ask<T, F, Fut>(&self, request: &ChatRequest, streaming: bool, send: F) -> Result<T, ModelError>
+    async fn ask<T, F, Fut>(
+        &self,
+        request: &ChatRequest,
+        streaming: bool,
+        send: F,
+    ) -> Result<T, ModelError>
     where
         F: Fn(serde_json::Value) -> Fut,
         Fut: Future<Output = Result<T, transport::Failure>>,
     {
+        let mut known = self.quirks.now();
         loop {
-            let tried = self.quirks.now();
-            let body = wire::request(&self.settings.model, request, streaming, tried);
+            let body = wire::request(&self.settings.model, request, streaming, known);
             let failure = match send(body).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    // Only now: a refusal that mentioned the length limit may have been about the prompt's length.
+                    self.quirks.remember(known);
+                    return Ok(answer);
+                }
                 Err(failure) => failure,
             };
-            if !self.quirks.learn(tried, &failure, request.schema.is_some()) {
-                return Err(failure.error);
+            match known.instead(&failure, request.schema.is_some()) {
+                Some(other) => known = other,
+                None => return Err(failure.error),
             }
         }
     }
@@ -226,7 +236,9 @@ fn client(
         .with_org_id("")
         .with_project_id("");
     let has_key = !api_key.0.is_empty();
-    Client::with_config(config)
-        .with_http_client(http.clone())
-        .with_http_service(Transport::new(http.clone(), streaming, has_key))
+    Client::with_config(config).with_http_client(http.clone()).with_http_service(Transport::new(
+        http.clone(),
+        streaming,
+        has_key,
+    ))
 }

@@ -7,8 +7,8 @@ pub mod clock;
 pub mod config;
 pub mod field;
 pub mod ids;
-pub mod text;
 pub mod telemetry;
+pub mod text;
 
 pub mod db;
 pub mod model;

@@ -17,6 +17,7 @@ use crate::db::DbError;
 use crate::ids::{ConversationId, JobId, WorkspaceId};
 
 pub use retry::{MAX_ATTEMPTS, pause_after};
+pub use store::{Order, Waiting};
 pub use worker::{CONCURRENCY, LEASE, Woken, Worker};
 
 /// A job that this process holds.

@@ -8,7 +8,18 @@ use crate::clock::Timestamp;
 use crate::db::{Conn, DbError, sql, stored};
 use crate::ids::{ConversationId, JobId, NodeId, WorkspaceId};
 
-/// Orders work on a conversation, unless the same work waits already.
+/// Work on a conversation that is to be ordered.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The job's id, if it becomes one.
+    pub id: JobId,
+    /// What to do.
+    pub kind: &'static str,
+    /// With what.
+    pub payload: String,
+}
+
+/// Orders work on a conversation.
 ///
 /// # Errors
 /// When the database is away.
@@ -16,69 +27,65 @@ pub async fn order(
     conn: &mut Conn,
     workspace: WorkspaceId,
     conversation: ConversationId,
-    (job, kind, payload): (JobId, &'static str, String),
+    order: &Order,
     now: Timestamp,
 ) -> Result<(), DbError> {
     sql("INSERT INTO job (id, workspace, conversation, kind, payload, status, run_at, created_at)
-         SELECT $1, $2, $3, $4, $5, 'due', $6, $6
-         WHERE NOT EXISTS (SELECT 1 FROM job
-            WHERE workspace = $2 AND conversation = $3 AND kind = $4 AND status = 'due' AND run_at <= $6)")
-        .bind(job)
-        .bind(workspace)
-        .bind(conversation)
-        .bind(kind)
-        .bind(payload)
-        .bind(now)
-        .execute(conn)
-        .await?;
+         VALUES ($1, $2, $3, $4, $5, 'due', $6, $6)")
+    .bind(order.id)
+    .bind(workspace)
+    .bind(conversation)
+    .bind(order.kind)
+    .bind(&order.payload)
+    .bind(now)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
-/// Where the work on a conversation stands.
+/// Work on a conversation that waits or runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
-    /// The newest job of this kind.
+pub struct Waiting {
+    /// The job.
     pub id: JobId,
     /// What it does.
     pub kind: String,
     /// With what.
     pub payload: String,
-    /// Given up; else it waits or runs.
-    pub failed: bool,
+    /// A worker has it already, and may have read the conversation.
+    pub running: bool,
     /// When it was ordered.
     pub created_at: Timestamp,
 }
 
-/// The newest job of each kind of a conversation that waits, runs or was given up. Done ones are gone.
+/// The jobs of a conversation that wait or run, newest first.
 ///
 /// # Errors
 /// When the database is away or a row is broken.
-pub async fn standing(
+pub async fn waiting(
     conn: &mut Conn,
     workspace: WorkspaceId,
     conversation: ConversationId,
-) -> Result<Vec<Standing>, DbError> {
-    let rows: Vec<(String, String, String, String, i64)> = sql(
-        "SELECT id, kind, payload, status, created_at FROM job
-             WHERE workspace = $1 AND conversation = $2 ORDER BY created_at DESC, id DESC LIMIT 50",
-    )
-    .bind(workspace)
-    .bind(conversation)
-    .all(conn)
-    .await?;
-    let mut newest: Vec<Standing> = Vec::new();
-    for (id, kind, payload, status, created_at) in rows {
-        if newest.iter().all(|seen| seen.kind != kind) {
-            newest.push(Standing {
+) -> Result<Vec<Waiting>, DbError> {
+    let rows: Vec<(String, String, String, String, i64)> =
+        sql("SELECT id, kind, payload, status, created_at FROM job
+             WHERE workspace = $1 AND conversation = $2 AND status IN ('due', 'running')
+             ORDER BY created_at DESC, id DESC LIMIT 50")
+        .bind(workspace)
+        .bind(conversation)
+        .all(conn)
+        .await?;
+    rows.into_iter()
+        .map(|(id, kind, payload, status, created_at)| {
+            Ok(Waiting {
                 id: stored(&id)?,
                 kind,
                 payload,
-                failed: status == "failed",
+                running: status == "running",
                 created_at: Timestamp::from_millis(created_at),
-            });
-        }
-    }
-    Ok(newest)
+            })
+        })
+        .collect()
 }
 
 #[derive(FromRow)]
@@ -184,8 +191,7 @@ pub async fn renew(conn: &mut Conn, job: &Job, until: Timestamp) -> Result<bool,
     Ok(changed == 1)
 }
 
-/// The job is done: its row goes, and those of earlier ones of its kind that were given up. Returns whether the lease was
-/// still held.
+/// The job is done: its row goes. Returns whether the lease was still held.
 ///
 /// # Errors
 /// When the database is away.
@@ -198,14 +204,6 @@ pub async fn finish(conn: &mut Conn, job: &Job) -> Result<bool, DbError> {
     .bind(job.attempt)
     .execute(conn)
     .await?;
-    if changed == 1 && job.conversation.is_some() {
-        sql("DELETE FROM job WHERE workspace = $1 AND conversation = $2 AND kind = $3 AND status = 'failed'")
-            .bind(job.workspace)
-            .bind(job.conversation)
-            .bind(&job.kind)
-            .execute(conn)
-            .await?;
-    }
     Ok(changed == 1)
 }
 

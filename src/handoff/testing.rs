@@ -30,19 +30,34 @@ pub struct Shop {
 impl Shop {
     /// Opens a shop of its own in this database.
     pub async fn open(db: Db) -> Self {
-        let clock = Clock::manual(Timestamp::from_millis(1_764_000_000_000));
         let workspace: WorkspaceId = Ids.fresh();
-        let shop = Self {
+        let shop = Self::bare(db, workspace);
+        let made = sql("INSERT INTO workspace (id, name, created_at) VALUES ($1, 'Shop', 0)");
+        shop.write(vec![made.bind(workspace)]).await;
+        shop.furnished().await
+    }
+
+    /// Opens a shop in a workspace that is there.
+    pub async fn open_in(db: Db, workspace: WorkspaceId) -> Self {
+        Self::bare(db, workspace).furnished().await
+    }
+
+    fn bare(db: Db, workspace: WorkspaceId) -> Self {
+        let clock = Clock::manual(Timestamp::from_millis(1_764_000_000_000));
+        Self {
             conversations: Conversations::new(db, clock.clone(), Ids, Arc::new(Wire::default())),
             clock,
             workspace,
             inbox: Ids.fresh(),
             assistant: Ids.fresh(),
             agent: Ids.fresh(),
-        };
-        let (ws, inbox, assistant) = (workspace, shop.inbox, shop.assistant);
+        }
+    }
+
+    async fn furnished(self) -> Self {
+        let shop = self;
+        let (ws, inbox, assistant) = (shop.workspace, shop.inbox, shop.assistant);
         shop.write(vec![
-            sql("INSERT INTO workspace (id, name, created_at) VALUES ($1, 'Shop', 0)").bind(ws),
             sql("INSERT INTO assistant (id, workspace, name, published, created_at) VALUES ($1, $2, 'Bo', 1, 0)")
                 .bind(assistant)
                 .bind(ws),

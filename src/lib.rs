@@ -13,20 +13,22 @@ pub mod text;
 pub mod db;
 pub mod model;
 
-pub mod api;
 pub mod access;
+pub mod api;
+pub mod jobs;
 
 pub mod hub;
 pub mod knowledge;
 
-pub mod contact;
 pub mod assistant;
+pub mod contact;
 
 pub mod conversation;
 
 pub mod conditions;
 
 pub mod assist;
+pub mod handoff;
 pub mod turn;
 
 pub mod assets;

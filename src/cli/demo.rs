@@ -22,7 +22,7 @@ pub struct DemoArgs {
 ///
 /// # Errors
 /// When it cannot start.
-#[expect(clippy::unused_async, clippy::needless_pass_by_value, reason = "the app is wired in here")]
+#[expect(clippy::unused_async, reason = "the app is wired in here")]
 pub async fn run(_loaded: Loaded, _args: DemoArgs) -> anyhow::Result<ExitCode> {
     Ok(super::not_in_this_build("demo"))
 }

@@ -8,7 +8,7 @@ use crate::config::Loaded;
 ///
 /// # Errors
 /// When it cannot start.
-#[expect(clippy::unused_async, clippy::needless_pass_by_value, reason = "the app is wired in here")]
+#[expect(clippy::unused_async, reason = "the app is wired in here")]
 pub async fn run(_loaded: Loaded) -> anyhow::Result<ExitCode> {
     Ok(super::not_in_this_build("serve"))
 }

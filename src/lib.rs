@@ -9,7 +9,11 @@ pub mod text;
 
 pub mod db;
 
+pub mod api;
+
+pub mod access;
 pub mod hub;
+
 pub mod knowledge;
 
 pub mod conversation;

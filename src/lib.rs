@@ -4,6 +4,7 @@
 //! ground up; a module knows only what stands above it in this list. `docs/ARCHITECTURE.md` is the map.
 
 pub mod clock;
+pub mod field;
 pub mod ids;
 pub mod text;
 

@@ -14,6 +14,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::db::DbError;
+use crate::field::Invalid;
 
 /// An error as a client sees it, with the cause that only the log sees.
 ///
@@ -320,6 +321,12 @@ impl From<DbError> for ApiError {
                 .with_cause(error);
         }
         Self::internal(error)
+    }
+}
+
+impl From<Invalid> for ApiError {
+    fn from(invalid: Invalid) -> Self {
+        Self::invalid(invalid.field, invalid.message)
     }
 }
 

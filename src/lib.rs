@@ -4,17 +4,28 @@
 //! ground up; a module knows only what stands above it in this list. `docs/ARCHITECTURE.md` is the map.
 
 pub mod clock;
+pub mod config;
 pub mod field;
 pub mod ids;
 pub mod text;
+pub mod telemetry;
 
 pub mod db;
-
-pub mod api;
+pub mod model;
 
 pub mod access;
-pub mod hub;
+pub mod api;
 
+pub mod hub;
 pub mod knowledge;
 
 pub mod conversation;
+pub mod words;
+
+pub mod conditions;
+
+pub mod assist;
+pub mod turn;
+
+pub mod assets;
+pub mod demo;

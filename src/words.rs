@@ -1,34 +1,23 @@
 //! What people say, checked once for both views: the text of a message, the writer's own id for it, and bare thanks. Pure.
 
 use crate::api::ApiError;
-use crate::conversation::MAX_TEXT_CHARS;
+use crate::text::{TextProblem, normalise_user_text};
 
 /// The longest id a client may give its message.
 const MAX_CLIENT_ID_CHARS: usize = 64;
 
-/// A text as it is stored: one form of line end, no control characters, trimmed.
+/// A text as it is stored: composed, one form of line end, no control characters, trimmed.
 ///
 /// # Errors
-/// 400 naming the field when nothing is left, 413 when it is longer than [`MAX_TEXT_CHARS`].
+/// 400 naming the field when nothing visible is left, 413 when it is too long.
 pub fn clean(field: &str, text: &str) -> Result<String, ApiError> {
-    let text = text.replace("\r\n", "\n");
-    let kept: String = text
-        .chars()
-        .map(|c| if c == '\r' { '\n' } else { c })
-        .filter(|c| matches!(c, '\n' | '\t') || !c.is_control())
-        .collect();
-    let kept = kept.trim();
-    if kept.is_empty() {
-        return Err(ApiError::invalid(field, "Must not be empty."));
-    }
-    let length = kept.chars().count();
-    if length > MAX_TEXT_CHARS {
-        return Err(ApiError::too_large(
+    normalise_user_text(text).map_err(|problem| match problem {
+        TextProblem::Empty => ApiError::invalid(field, "Must not be empty."),
+        TextProblem::TooLong { chars, max } => ApiError::too_large(
             field,
-            format!("Must be at most {MAX_TEXT_CHARS} characters, not {length}: send it in parts."),
-        ));
-    }
-    Ok(kept.to_owned())
+            format!("Must be at most {max} characters, not {chars}: send it in parts."),
+        ),
+    })
 }
 
 /// The writer's own id for a message, which makes sending it again harmless.
@@ -141,6 +130,7 @@ fn squeeze(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::MAX_TEXT_CHARS;
 
     fn thanks(text: &str, want: bool) {
         assert_eq!(bare_thanks(text), want, "{text}");

@@ -195,7 +195,6 @@ async fn sign_out(
 #[utoipa::path(get, path = "/auth/me", tag = "Signing in", responses(
     (status = 200, description = "The signed-in agent", body = Me), AgentErrors,
 ))]
-#[expect(clippy::unused_async, reason = "the shape of a handler")]
 async fn me(Signed(session): Signed) -> Json<Me> {
     Json(session.into())
 }
@@ -408,7 +407,6 @@ struct LiveTicket {
 #[utoipa::path(post, path = "/live/ticket", tag = "Live", responses(
     (status = 200, description = "A ticket", body = LiveTicket), AgentErrors,
 ))]
-#[expect(clippy::unused_async, reason = "the shape of a handler")]
 async fn live_ticket(
     State(access): State<AccessState>,
     Signed(session): Signed,

@@ -48,22 +48,21 @@ pub struct Rates {
     pub agent_requests_per_second: NonZeroU32,
 }
 
-const fn n(value: u32) -> NonZeroU32 {
-    match NonZeroU32::new(value) {
-        Some(value) => value,
-        None => NonZeroU32::MIN,
+impl Default for Rates {
+    fn default() -> Self {
+        Self::from(&crate::config::Limits::default())
     }
 }
 
-impl Default for Rates {
-    fn default() -> Self {
+impl From<&crate::config::Limits> for Rates {
+    fn from(limits: &crate::config::Limits) -> Self {
         Self {
-            sign_in_per_minute: n(10),
-            sign_in_address_per_minute: n(60),
-            visitor_messages_per_minute: n(20),
-            visitor_messages_burst: n(10),
-            visitor_sessions_per_minute: n(60),
-            agent_requests_per_second: n(50),
+            sign_in_per_minute: limits.sign_in_per_minute,
+            sign_in_address_per_minute: limits.sign_in_address_per_minute,
+            visitor_messages_per_minute: limits.visitor_messages_per_minute,
+            visitor_messages_burst: limits.visitor_messages_burst,
+            visitor_sessions_per_minute: limits.visitor_sessions_per_minute,
+            agent_requests_per_second: limits.agent_requests_per_second,
         }
     }
 }

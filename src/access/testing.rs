@@ -1,5 +1,10 @@
 //! A small world for tests of HTTP features: a state, an owner who is signed in, requests and answers.
 
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "test helpers panic when the world is not as it should be"
+)]
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};

@@ -41,7 +41,6 @@ pub fn dress(router: Router, limits: Limits, clock: &Clock) -> Router {
 }
 
 /// The answer for an address nobody serves; use it as the router's fallback under `/api`.
-#[expect(clippy::unused_async, reason = "the shape of a handler")]
 pub async fn unknown_address() -> ApiError {
     ApiError::not_found("address; /api/v1/reference lists them all")
 }

@@ -230,6 +230,24 @@ impl Conversations {
             .await
     }
 
+    /// Gives a turn's lease back: whoever looks next may take it.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn end_lease(
+        &self,
+        workspace: WorkspaceId,
+        turn: TurnId,
+        attempt: u32,
+    ) -> Result<bool, DbError> {
+        let until = self.clock.now();
+        self.db
+            .write(move |conn| {
+                Box::pin(async move { store::renew(conn, workspace, turn, attempt, until).await })
+            })
+            .await
+    }
+
     /// Takes over what earlier processes left running: right only when this process owns the database alone.
     ///
     /// # Errors

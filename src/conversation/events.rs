@@ -191,6 +191,11 @@ impl Default for Wire {
 }
 
 impl Wire {
+    /// Tells the visitor, and agents who watch, a released sentence. Called only through an open [`crate::hub::Gate`].
+    pub fn publish_draft(&self, key: VisitorKey, draft: Draft) {
+        self.visitors.publish(&key, Live::Draft(Arc::new(draft)));
+    }
+
     /// Tells agents, the visitor and the workers what was committed.
     pub fn publish(&self, change: Arc<Change>) {
         let c = &change.conversation;

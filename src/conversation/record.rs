@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::message::Actor;
 use super::state::{AiMode, Holder};
 use crate::clock::Timestamp;
-use crate::ids::{AgentId, AlarmId, MessageId, TeamId, TurnId};
+use crate::ids::{AgentId, AlarmId, AssistantId, MessageId, TeamId, TurnId};
 
 macro_rules! named {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }) => {
@@ -242,7 +242,7 @@ pub enum Record {
     /// A reply is due.
     TurnDue { turn: TurnId, run_at: Timestamp },
     /// A worker has it and reads the visitor's messages up to `through`.
-    TurnStarted { turn: TurnId, attempt: u32, through: u64 },
+    TurnStarted { turn: TurnId, assistant: AssistantId, attempt: u32, through: u64 },
     /// The visitor wrote more before anything was released.
     TurnSuperseded { turn: TurnId },
     /// Its words are dropped.

@@ -13,7 +13,8 @@ use super::message::Actor;
 use super::record::{Exemption, HandoffCode, Outcome, Record, ReopenTo};
 use crate::clock::Timestamp;
 use crate::ids::{
-    AgentId, ContactId, ConversationId, InboxId, MessageId, TeamId, TurnId, WorkspaceId,
+    AgentId, AssistantId, ContactId, ConversationId, InboxId, MessageId, TeamId, TurnId,
+    WorkspaceId,
 };
 
 /// What a turn must still match when it wants to act: the baton, the reply and the try it began with.
@@ -71,6 +72,8 @@ pub enum Phase {
     },
     /// A worker has it.
     Running {
+        /// Whose reply it will be.
+        assistant: AssistantId,
         /// The last visitor message it reads.
         through: u64,
         /// The first visitor message it did not read.
@@ -259,6 +262,8 @@ pub struct Conversation {
     pub unanswered: Option<Mark>,
     /// The oldest visitor message or request for a person without a later public reply.
     pub waiting: Option<Mark>,
+    /// The newest request for a person without a later public reply.
+    pub asked: Option<Mark>,
     /// The open promise.
     pub obligation: Option<Obligation>,
     /// The last visitor message.
@@ -400,6 +405,7 @@ impl Conversation {
             episode: 0,
             unanswered: None,
             waiting: None,
+            asked: None,
             obligation: None,
             last_visitor: None,
             last_public: None,
@@ -431,6 +437,11 @@ impl Conversation {
         self.returned.map_or(0, |r| r.seq)
     }
 
+    /// From when the AI's deadlines count: a hand-back gives it their full time, however old the mark is.
+    fn ai_clock(&self, mark: Mark) -> Timestamp {
+        self.returned.map_or(mark.at, |returned| mark.at.max(returned.at))
+    }
+
     /// Every pending timer, derived from the state.
     #[must_use]
     pub fn timers(&self, policy: &Policy) -> Vec<Timer> {
@@ -439,14 +450,16 @@ impl Conversation {
         match &self.holder {
             Holder::Assistant { .. } => match (self.unanswered, self.last_public) {
                 (Some(mark), _) => {
-                    add(TimerKind::AnswerDeadline, mark.seq, mark.at + ms(policy.ai_answer_ms));
+                    let due_at = self.ai_clock(mark) + ms(policy.ai_answer_ms);
+                    add(TimerKind::AnswerDeadline, mark.seq, due_at);
                 }
                 (None, Some(mark)) => {
+                    let quiet_since = self.ai_clock(mark);
                     if policy.idle_nudge_ms > 0 && self.nudged != Some(mark.seq) {
-                        add(TimerKind::IdleNudge, mark.seq, mark.at + ms(policy.idle_nudge_ms));
+                        add(TimerKind::IdleNudge, mark.seq, quiet_since + ms(policy.idle_nudge_ms));
                     }
                     if policy.idle_close_ms > 0 {
-                        add(TimerKind::IdleClose, mark.seq, mark.at + ms(policy.idle_close_ms));
+                        add(TimerKind::IdleClose, mark.seq, quiet_since + ms(policy.idle_close_ms));
                     }
                 }
                 (None, None) => {}
@@ -508,6 +521,7 @@ impl Conversation {
             }
             Record::PersonRequested { .. } => {
                 self.waiting.get_or_insert(mark);
+                self.asked = Some(mark);
             }
             Record::Exempted { reason } => self.exempt(*reason, mark),
             Record::TurnDue { turn, run_at } => {
@@ -518,11 +532,15 @@ impl Conversation {
                     phase: Phase::Due { run_at: *run_at },
                 }));
             }
-            Record::TurnStarted { turn, attempt, through } => {
+            Record::TurnStarted { turn, assistant, attempt, through } => {
                 self.holder.set_turn(Some(Turn {
                     id: *turn,
                     attempt: *attempt,
-                    phase: Phase::Running { through: *through, beyond: None },
+                    phase: Phase::Running {
+                        assistant: *assistant,
+                        through: *through,
+                        beyond: None,
+                    },
                 }));
             }
             Record::TurnSuperseded { .. } => {
@@ -576,11 +594,7 @@ impl Conversation {
             }
             Record::LateEcho { sent_at, .. } => {
                 self.last_public = Some(mark);
-                if self.unanswered.is_some_and(|m| m.at <= *sent_at) {
-                    // What came after the echo is still unanswered; the newest message is the one that can be.
-                    self.unanswered = self.last_visitor.filter(|m| m.at > *sent_at);
-                    self.waiting = self.unanswered;
-                }
+                self.answered_until(*sent_at);
             }
             Record::Noted { .. } => {}
             Record::Noticed { code, .. } => {
@@ -595,6 +609,7 @@ impl Conversation {
                 self.holder = Holder::Assistant { turn: None };
                 self.returned = Some(Return { seq: self.seq, at, by: *by, note: *note });
                 self.waiting = self.unanswered;
+                self.asked = None;
                 self.ai_turns = 0;
                 self.failed_answers = 0;
                 self.superseded = 0;
@@ -618,6 +633,7 @@ impl Conversation {
                 self.holder = Holder::Closed { by: *by, outcome: *outcome, at };
                 self.unanswered = None;
                 self.waiting = None;
+                self.asked = None;
                 self.superseded = 0;
             }
             Record::ContactBlocked => self.blocked = true,
@@ -642,7 +658,8 @@ impl Conversation {
         }
     }
 
-    fn team(&self) -> Option<TeamId> {
+    /// The team whose conversation it is, if humans hold it.
+    pub(super) fn team(&self) -> Option<TeamId> {
         match &self.holder {
             Holder::Queue { team, .. } | Holder::Assigned { team, .. } => *team,
             Holder::Assistant { .. } | Holder::Closed { .. } => None,
@@ -652,8 +669,23 @@ impl Conversation {
     fn answered_by_human(&mut self, mark: Mark) {
         self.unanswered = None;
         self.waiting = None;
+        self.asked = None;
         self.superseded = 0;
         self.last_public = Some(mark);
+    }
+
+    /// A reply given elsewhere at that time answers what was said or asked until then. Of what came after it only the newest
+    /// message and the newest request are known, which is enough to keep the visitor waiting for someone.
+    fn answered_until(&mut self, sent_at: Timestamp) {
+        let later = |mark: Option<Mark>| mark.filter(|m| m.at > sent_at);
+        if later(self.unanswered).is_none() {
+            self.unanswered = self.unanswered.and(later(self.last_visitor));
+        }
+        self.asked = later(self.asked);
+        if later(self.waiting).is_none() {
+            self.waiting =
+                [self.unanswered, self.asked].into_iter().flatten().min_by_key(|m| m.seq);
+        }
     }
 
     /// An exempted message needs no answer; `closed` exempts whatever was unanswered.
@@ -663,10 +695,12 @@ impl Conversation {
             Exemption::Closed => {
                 self.unanswered = None;
                 self.waiting = None;
+                self.asked = None;
             }
             Exemption::Blocked | Exemption::AllowListed | Exemption::Thanks => {
                 self.unanswered = this_one(self.unanswered);
                 self.waiting = this_one(self.waiting);
+                self.asked = this_one(self.asked);
             }
         }
     }

@@ -180,13 +180,17 @@ pub struct Refused {
 #[must_use]
 pub fn start(unborn: Conversation, actor: Actor, blocked: bool, facts: &Facts) -> Step {
     let mut s = Stepping::new(unborn, facts);
-    s.c.blocked = blocked;
-    let to = if s.ai_may_hold() {
+    let to = if s.ai_may_hold() && !blocked {
         Entry::Assistant
     } else {
         Entry::Queue { reason: HandoffCode::AiUnavailable }
     };
     s.log(actor, Record::Started { to });
+    if blocked {
+        s.log(Actor::System, Record::ContactBlocked);
+    } else if s.c.holder.is_human() {
+        s.entered_queue();
+    }
     s.done()
 }
 
@@ -206,11 +210,13 @@ struct Stepping<'f> {
     records: Vec<(Actor, Record)>,
     effects: Vec<Effect>,
     notices: usize,
+    snoozed_until: Option<Timestamp>,
 }
 
 impl<'f> Stepping<'f> {
     fn new(c: Conversation, facts: &'f Facts) -> Self {
-        Self { c, facts, records: Vec::new(), effects: Vec::new(), notices: 0 }
+        let snoozed_until = c.holder.snooze().map(|snooze| snooze.until);
+        Self { c, facts, records: Vec::new(), effects: Vec::new(), notices: 0, snoozed_until }
     }
 
     fn log(&mut self, actor: Actor, record: Record) {
@@ -220,11 +226,18 @@ impl<'f> Stepping<'f> {
 
     fn done(mut self) -> Step {
         if !self.records.is_empty() {
-            for record in derive::obligation(&self.c, self.last_ender(), self.facts) {
-                self.log(Actor::System, record);
-            }
+            self.settle();
         }
         Step { next: self.c, records: self.records, effects: self.effects }
+    }
+
+    /// Brings the obligation in line with what the step did.
+    fn settle(&mut self) {
+        let woken_early = self.c.holder.snooze().is_none()
+            && self.snoozed_until.is_some_and(|until| until > self.facts.now);
+        for record in derive::obligation(&self.c, self.last_ender(), woken_early, self.facts) {
+            self.log(Actor::System, record);
+        }
     }
 
     /// What ended the obligation, if it ended in this step.
@@ -241,7 +254,7 @@ impl<'f> Stepping<'f> {
     }
 
     fn ai_may_hold(&self) -> bool {
-        self.facts.assistant.is_some() && self.c.ai_mode == AiMode::On && !self.c.blocked
+        self.available().is_some()
     }
 
     fn refuse(&self, event: &'static str, code: &'static str) -> Refused {
@@ -268,12 +281,14 @@ impl<'f> Stepping<'f> {
 
     /// Every entry into the queue sends the notice and orders the brief.
     fn entered_queue(&mut self) {
-        self.notice(if self.facts.anyone_online {
-            NoticeCode::HandoffWaiting
-        } else {
-            NoticeCode::HandoffNobodyOnline
-        });
+        self.tell_of_waiting(NoticeCode::HandoffWaiting);
         self.effects.push(Effect::OrderBrief);
+    }
+
+    /// With nobody here the visitor hears that instead, and is asked for an address.
+    fn tell_of_waiting(&mut self, code: NoticeCode) {
+        let nobody = NoticeCode::HandoffNobodyOnline;
+        self.notice(if self.facts.anyone_online { code } else { nobody });
     }
 
     fn cancel_turn(&mut self, actor: Actor, reason: CancelReason) {
@@ -358,7 +373,7 @@ impl<'f> Stepping<'f> {
             },
             Event::TurnHandsOff { fence, reason } => match column {
                 Column::Assistant if self.c.admits(*fence) => {
-                    self.hand_off(self.assistant(), *reason, Some(fence.turn));
+                    self.hand_off(self.writer(), *reason, Some(fence.turn));
                 }
                 Column::Assistant | Column::Queue | Column::Assigned | Column::Closed => {
                     self.too_late(*fence);
@@ -366,6 +381,7 @@ impl<'f> Stepping<'f> {
             },
             Event::TurnFailed { fence, reason, released } => match column {
                 Column::Assistant if self.c.admits(*fence) => {
+                    let writer = self.writer();
                     if let Some(message) = *released {
                         // Kept, but it answers nothing: the visitor still waits.
                         let record = Record::AssistantAnswered {
@@ -374,9 +390,9 @@ impl<'f> Stepping<'f> {
                             answers: None,
                             still_unanswered: false,
                         };
-                        self.log(self.assistant(), record);
+                        self.log(writer, record);
                     }
-                    self.hand_off(self.assistant(), *reason, Some(fence.turn));
+                    self.hand_off(writer, *reason, Some(fence.turn));
                 }
                 Column::Assistant | Column::Queue | Column::Assigned | Column::Closed => {
                     self.too_late(*fence);
@@ -443,6 +459,7 @@ impl<'f> Stepping<'f> {
                     }
                     if column == Column::Assistant {
                         self.take_over(by.agent);
+                        self.settle();
                     }
                     self.log(
                         Actor::Agent(by.agent),
@@ -549,8 +566,23 @@ impl<'f> Stepping<'f> {
         Ok(())
     }
 
-    fn assistant(&self) -> Actor {
-        self.facts.assistant.map_or(Actor::System, Actor::Assistant)
+    /// The assistant whose turn runs, whoever may hold the conversation by now.
+    fn writer(&self) -> Actor {
+        match self.c.holder.turn().map(|turn| turn.phase) {
+            Some(Phase::Running { assistant, .. }) => Actor::Assistant(assistant),
+            Some(Phase::Due { .. }) | None => Actor::System,
+        }
+    }
+
+    /// The assistant that may hold the conversation now.
+    fn available(&self) -> Option<AssistantId> {
+        self.facts.assistant.filter(|_| self.c.ai_mode == AiMode::On && !self.c.blocked)
+    }
+
+    /// The assistant holds the conversation but may not any more.
+    fn assistant_gone(&mut self) {
+        self.cancel_turn(Actor::System, CancelReason::AiOff);
+        self.hand_off(Actor::System, HandoffCode::AiUnavailable, None);
     }
 
     fn visitor_wrote(&mut self, message: MessageId, bare_thanks: bool, column: Column) {
@@ -569,9 +601,7 @@ impl<'f> Stepping<'f> {
             Column::Queue | Column::Assigned => {
                 self.log(visitor, wrote);
                 self.wake(visitor);
-                if self.c.ai_mode == AiMode::Draft {
-                    self.effects.push(Effect::OrderSuggestions);
-                }
+                self.suggest();
             }
             Column::Closed => {
                 let just_closed = matches!(&self.c.holder, Holder::Closed { at, .. }
@@ -588,16 +618,22 @@ impl<'f> Stepping<'f> {
                     Column::Queue => self.entered_queue(),
                     Column::Assigned | Column::Closed => {}
                 }
+                self.suggest();
             }
+        }
+    }
+
+    /// In draft mode every visitor message gets suggested replies.
+    fn suggest(&mut self) {
+        if self.c.ai_mode == AiMode::Draft {
+            self.effects.push(Effect::OrderSuggestions);
         }
     }
 
     /// The assistant holds and the visitor has just written.
     fn answer_due(&mut self, visitor: Actor) {
         if !self.ai_may_hold() {
-            self.cancel_turn(Actor::System, CancelReason::AiOff);
-            self.hand_off(Actor::System, HandoffCode::AiUnavailable, None);
-            return;
+            return self.assistant_gone();
         }
         let Some(turn) = self.c.holder.turn().copied() else {
             self.due_turn(visitor);
@@ -638,13 +674,17 @@ impl<'f> Stepping<'f> {
             }
             Column::Queue => {
                 self.log(visitor, asked);
+                self.wake(visitor);
                 let quiet =
                     self.c.notice_at.is_none_or(|at| self.facts.now.since(at) >= NOTICE_AGAIN);
                 if quiet {
-                    self.notice(NoticeCode::StillWaiting);
+                    self.tell_of_waiting(NoticeCode::StillWaiting);
                 }
             }
-            Column::Assigned => self.log(visitor, asked),
+            Column::Assigned => {
+                self.log(visitor, asked);
+                self.wake(visitor);
+            }
             Column::Closed => {
                 let to = Entry::Queue { reason: HandoffCode::AskedForPerson };
                 self.log(visitor, Record::Reopened { by: visitor, to });
@@ -666,19 +706,22 @@ impl<'f> Stepping<'f> {
         if !free {
             return;
         }
-        if !self.ai_may_hold() {
-            self.cancel_turn(Actor::System, CancelReason::AiOff);
-            self.hand_off(Actor::System, HandoffCode::AiUnavailable, None);
-            return;
-        }
+        let Some(assistant) = self.available() else {
+            return self.assistant_gone();
+        };
         let through = self.c.last_visitor.map_or(0, |m| m.seq);
-        let started = Record::TurnStarted { turn, attempt: seen_attempt + 1, through };
-        self.log(self.assistant(), started);
+        let started = Record::TurnStarted { turn, assistant, attempt: seen_attempt + 1, through };
+        self.log(Actor::Assistant(assistant), started);
     }
 
     fn answered(&mut self, fence: Fence, reply: Reply) {
         if !self.c.admits(fence) {
             return self.too_late(fence);
+        }
+        if !self.ai_may_hold() {
+            // Stopped or unpublished while it wrote: what it has to say is not sent.
+            self.too_late(fence);
+            return self.assistant_gone();
         }
         let through = self.c.holder.turn().and_then(|t| match t.phase {
             Phase::Running { through, .. } => Some(through),
@@ -691,7 +734,7 @@ impl<'f> Stepping<'f> {
             answers,
             still_unanswered: reply.still_unanswered,
         };
-        self.log(self.assistant(), record);
+        self.log(self.writer(), record);
         if self.c.unanswered.is_some() {
             self.due_turn(Actor::System);
         }
@@ -707,8 +750,12 @@ impl<'f> Stepping<'f> {
         agent: Option<AgentId>,
         team: Option<TeamId>,
     ) -> Result<(), Refused> {
+        if agent.is_none() && team.is_none() {
+            return Err(self.refuse("assign", "nobody_named"));
+        }
         let holder = self.c.holder.assignee();
-        if agent.is_some() && agent == holder && team.is_none() {
+        let same_team = team.is_none() || team == self.c.team();
+        if self.c.holder.is_human() && agent == holder && same_team {
             return Ok(());
         }
         if agent == Some(by.agent) && holder.is_some_and(|holder| holder != by.agent) {
@@ -717,14 +764,14 @@ impl<'f> Stepping<'f> {
         self.fresh_enough(by, "assign")?;
         let actor = Actor::Agent(by.agent);
         self.cancel_turn(actor, CancelReason::Takeover);
-        match (agent, team) {
-            (Some(agent), team) => {
-                self.log(actor, Record::Assigned { agent, team });
-                self.notice(NoticeCode::AgentJoined);
-                self.effects.push(Effect::OrderBrief);
-            }
-            (None, Some(team)) => self.queue(actor, HandoffCode::Assigned, Some(team)),
-            (None, None) => return Err(self.refuse("assign", "nobody_named")),
+        let Some(agent) = agent else {
+            self.queue(actor, HandoffCode::Assigned, team);
+            return Ok(());
+        };
+        self.log(actor, Record::Assigned { agent, team });
+        if Some(agent) != holder {
+            self.notice(NoticeCode::AgentJoined);
+            self.effects.push(Effect::OrderBrief);
         }
         Ok(())
     }
@@ -744,21 +791,25 @@ impl<'f> Stepping<'f> {
         if column == Column::Closed {
             self.log(actor, Record::Reopened { by: actor, to: Entry::Assistant });
         }
-        self.log(actor, Record::ReturnedToAi { by: by.agent, note });
+        self.return_to_ai(actor, by.agent, note);
+        Ok(())
+    }
+
+    fn return_to_ai(&mut self, actor: Actor, by: AgentId, note: Option<MessageId>) {
+        self.log(actor, Record::ReturnedToAi { by, note });
         self.notice(NoticeCode::ReturnedToAi);
         if self.c.unanswered.is_some() {
             self.due_turn(actor);
         }
-        Ok(())
     }
 
     fn echo(&mut self, owner: AgentId, message: MessageId, sent_at: Timestamp, column: Column) {
         let actor = Actor::Agent(owner);
-        let late = self.c.returned.is_some_and(|r| sent_at < r.at);
-        if late && column == Column::Assistant {
+        if self.c.returned.is_some_and(|r| sent_at < r.at) {
+            // Older than the last return: a public reply to what came before it, but no reach for the baton.
             self.cancel_turn(actor, CancelReason::LateEcho);
             self.log(actor, Record::LateEcho { message, sent_at });
-            if self.c.unanswered.is_some() {
+            if column == Column::Assistant && self.c.unanswered.is_some() {
                 self.due_turn(Actor::System);
             }
             return;
@@ -793,13 +844,13 @@ impl<'f> Stepping<'f> {
         }
     }
 
-    /// A snooze moves the obligation's deadline; it does not end it.
+    /// A snooze moves the obligation's deadline on; it does not end it.
     fn move_deadline(&mut self, until: Timestamp) {
-        if let Some(open) = self.c.obligation {
-            self.log(
-                Actor::System,
-                Record::ObligationMoved { due_at: Some(until), step: open.step },
-            );
+        if let Some(open) = self.c.obligation
+            && open.due_at.is_none_or(|due_at| due_at < until)
+        {
+            let moved = Record::ObligationMoved { due_at: Some(until), step: open.step };
+            self.log(Actor::System, moved);
         }
     }
 
@@ -855,10 +906,7 @@ impl<'f> Stepping<'f> {
                 AssigneeMissed::ReturnToAi if self.ai_may_hold() => {
                     // The timer acts for the person whose turn it was.
                     if let Some(agent) = self.c.holder.assignee() {
-                        self.log(Actor::System, Record::ReturnedToAi { by: agent, note: None });
-                        if self.c.unanswered.is_some() {
-                            self.due_turn(Actor::System);
-                        }
+                        self.return_to_ai(Actor::System, agent, None);
                     }
                 }
                 AssigneeMissed::ReturnToQueue | AssigneeMissed::ReturnToAi => {

@@ -642,6 +642,53 @@ pub async fn message_by_client_id(
     .transpose()
 }
 
+/// One message of a conversation.
+///
+/// # Errors
+/// When the database is away or the row is broken.
+pub async fn message(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    conversation: ConversationId,
+    id: MessageId,
+) -> Result<Option<Message>, DbError> {
+    sql(concat!(
+        "SELECT ",
+        message_columns!(),
+        " FROM message m WHERE m.workspace = $1 AND m.conversation = $2 AND m.id = $3"
+    ))
+    .bind(workspace)
+    .bind(conversation)
+    .bind(id)
+    .optional::<MessageRow>(conn)
+    .await?
+    .map(Message::try_from)
+    .transpose()
+}
+
+/// What a turn asks of its conversation beside the state.
+#[derive(Debug, Clone)]
+pub struct TurnFacts {
+    /// The assistant that may hold.
+    pub assistant: AssistantId,
+    /// The visitor's language.
+    pub locale: String,
+}
+
+/// The assistant and language of a conversation; `None` if no assistant may hold it.
+///
+/// # Errors
+/// When the database is away or the row is broken.
+pub async fn turn_facts(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    id: ConversationId,
+) -> Result<Option<TurnFacts>, DbError> {
+    let loaded = load(conn, workspace, id).await?;
+    Ok(loaded
+        .and_then(|l| l.assistant.map(|(assistant, _)| TurnFacts { assistant, locale: l.locale })))
+}
+
 /// Which part of a conversation's messages.
 #[derive(Debug, Clone, Copy)]
 pub enum Part {

@@ -1,36 +1,39 @@
-//! Fresh databases for tests: SQLite always, PostgreSQL when `BATON_TEST_POSTGRES` names a server.
+//! Fresh databases for store tests: SQLite always, PostgreSQL where `BATON_TEST_POSTGRES` names a server.
 
-use sqlx::Connection;
-use sqlx::postgres::PgConnection;
-use uuid::Uuid;
+use std::str::FromStr;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 
 use super::{Db, migrate};
-use crate::ids::Ids;
+use crate::ids::{Ids, NodeId};
 
-/// One migrated, empty database of each engine that is at hand.
+/// One migrated, empty database of each engine there is. They are left behind; temporary folders and throw-away servers
+/// are cleaned up by whoever made them.
+///
+/// # Panics
+/// When a database cannot be made: the test cannot run.
 pub async fn databases() -> Vec<Db> {
-    let folder = tempfile::tempdir().expect("a temporary folder").keep();
+    let folder = tempfile::tempdir().expect("makes a temporary folder").keep();
     let mut all = vec![open(&format!("sqlite:{}", folder.join("test.db").display())).await];
     if let Ok(server) = std::env::var("BATON_TEST_POSTGRES") {
-        all.push(open(&create(&server).await).await);
+        all.push(open(&fresh_postgres(&server).await).await);
     }
     all
 }
 
 async fn open(url: &str) -> Db {
-    let db = Db::open(url).await.expect("opens");
+    let db = Db::open(url).await.expect("opens the database");
     migrate(&db).await.expect("migrates");
     db
 }
 
-/// Creates a database of its own on the server and returns its URL.
-async fn create(server: &str) -> String {
-    let id: Uuid = Ids.fresh();
-    let name = format!("baton_test_{}", id.as_simple());
-    let mut conn = PgConnection::connect(server).await.expect("the test server answers");
-    let statement = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-    sqlx::raw_sql(statement).execute(&mut conn).await.expect("creates a database");
-    let (base, query) = server.split_once('?').map_or((server, None), |(b, q)| (b, Some(q)));
-    let root = base.rsplit_once('/').map_or(base, |(root, _)| root);
-    query.map_or_else(|| format!("{root}/{name}"), |q| format!("{root}/{name}?{q}"))
+/// Makes a database with a random name on `server` and returns its address.
+async fn fresh_postgres(server: &str) -> String {
+    let name = format!("baton_test_{}", Ids.fresh::<NodeId>());
+    let options = PgConnectOptions::from_str(server).expect("BATON_TEST_POSTGRES is an address");
+    let mut conn = options.connect().await.expect("reaches the PostgreSQL server");
+    let made = format!("CREATE DATABASE \"{name}\"");
+    conn.execute(AssertSqlSafe(made.as_str())).await.expect("makes a database");
+    options.database(&name).to_url_lossy().to_string()
 }

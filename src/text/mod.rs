@@ -1,3 +1,15 @@
-//! Words: tokens, sentences, clean input, and the catalogues of what the system says.
+//! Text without meaning: cleaning what people send, cutting it into sentences, turning it into search tokens.
+//!
+//! Pure and at the bottom of the house: no database, no clock, no language guessing.
 
 pub mod catalogue;
+mod normalise;
+mod script;
+mod sentences;
+mod stem;
+mod tokens;
+
+pub use normalise::{MAX_TEXT_CHARS, TextProblem, normalise_user_text};
+pub use sentences::{SentenceSplitter, sentences};
+pub use stem::Language;
+pub use tokens::{ENCODING, Term, count_words, terms, token_id};

@@ -1,0 +1,3 @@
+//! AI help for agents: briefs, summaries, suggested replies.
+
+pub mod prompt;

@@ -1,0 +1,3 @@
+//! The demo: a workspace of a fictional shop, its site, and the scripted model.
+
+pub mod shop;

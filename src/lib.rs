@@ -13,8 +13,10 @@ pub mod telemetry;
 pub mod db;
 pub mod model;
 
-pub mod access;
 pub mod api;
+pub mod access;
+pub mod contact;
+pub mod assistant;
 
 pub mod hub;
 pub mod knowledge;
@@ -27,5 +29,6 @@ pub mod conditions;
 pub mod assist;
 pub mod turn;
 
+pub mod cli;
 pub mod assets;
 pub mod demo;

@@ -75,10 +75,10 @@ fn missing_build(which: &str) -> Response {
 fn file(path: &str, cache: &'static str, headers: &HeaderMap) -> Option<Response> {
     let file = Dist::get(path)?;
     let tag = format!("\"{}\"", hex(&file.metadata.sha256_hash()[..8]));
-    let known = headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.split(',').any(|one| one.trim().trim_start_matches("W/") == tag));
+    let known =
+        headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).is_some_and(
+            |value| value.split(',').any(|one| one.trim().trim_start_matches("W/") == tag),
+        );
     let mut response = if known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {

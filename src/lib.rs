@@ -7,21 +7,23 @@ pub mod clock;
 pub mod config;
 pub mod field;
 pub mod ids;
-pub mod text;
 pub mod telemetry;
+pub mod text;
 
 pub mod db;
 pub mod model;
 
-pub mod api;
 pub mod access;
-pub mod contact;
+pub mod api;
 pub mod assistant;
+pub mod contact;
+pub mod directory;
 
 pub mod hub;
 pub mod knowledge;
 
 pub mod conversation;
+pub mod socket;
 pub mod words;
 
 pub mod conditions;
@@ -29,6 +31,11 @@ pub mod conditions;
 pub mod assist;
 pub mod turn;
 
-pub mod cli;
+pub mod app;
+pub mod inbox;
+pub mod live;
+pub mod widget;
+
 pub mod assets;
+pub mod cli;
 pub mod demo;

@@ -191,12 +191,8 @@ impl Default for Wire {
 }
 
 impl Wire {
-    /// Tells the visitor, and agents who watch, a released sentence. Called only through an open [`crate::hub::Gate`].
-    pub fn publish_draft(&self, key: VisitorKey, draft: Draft) {
-        self.visitors.publish(&key, Live::Draft(Arc::new(draft)));
-    }
-
     /// Tells agents, the visitor and the workers what was committed.
+    #[expect(clippy::needless_pass_by_value, reason = "handed over: every subscriber shares it")]
     pub fn publish(&self, change: Arc<Change>) {
         let c = &change.conversation;
         let key = (c.inbox, c.contact);
@@ -210,8 +206,10 @@ impl Wire {
                     self.visitors.publish(&key, gone);
                 }
                 Record::HandedOff { turn: Some(turn), .. } | Record::TurnStarted { turn, .. } => {
+                    let had_draft = self.drafts.end(c.id).is_some();
                     // A reply committed in the same step takes the draft's place by itself.
-                    if self.drafts.end(c.id).is_some() && !change.events.iter().any(answered) {
+                    let replaced = change.events.iter().any(answered);
+                    if had_draft && !replaced {
                         let gone =
                             Live::DraftDropped { conversation: c.id, turn: *turn, epoch: c.epoch };
                         self.visitors.publish(&key, gone);
@@ -231,10 +229,10 @@ impl Wire {
 
     /// Tells the visitor and watching agents of one released sentence. Call it inside [`crate::hub::Gate::release`], so
     /// that nothing is added once the turn is stopped.
-    pub fn publish_draft(&self, key: &VisitorKey, draft: Draft) {
+    pub fn publish_draft(&self, key: VisitorKey, draft: Draft) {
         let fence = (draft.turn, draft.attempt, draft.epoch);
         // Kept before it is told: who subscribes in between reads it from the map and skips the told one by its index.
         self.drafts.add(draft.conversation, fence, draft.index, &draft.text);
-        self.visitors.publish(key, Live::Draft(Arc::new(draft)));
+        self.visitors.publish(&key, Live::Draft(Arc::new(draft)));
     }
 }

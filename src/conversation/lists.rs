@@ -210,9 +210,8 @@ pub async fn page(
             )
         };
     }
-    let (at, id) = after.map_or((i64::MAX, String::new()), |a| {
-        (a.updated_at.millis(), a.id.to_string())
-    });
+    let (at, id) =
+        after.map_or((i64::MAX, String::new()), |a| (a.updated_at.millis(), a.id.to_string()));
     let query = if let Some(assignee) = filter.assignee {
         const MINE: &str = paged!(concat!(branch!("assignee = $7"), "mine"));
         sql(MINE)
@@ -525,13 +524,14 @@ pub async fn visitor_seqs(
     conversation: ConversationId,
     limit: u32,
 ) -> Result<Vec<u64>, DbError> {
-    let rows: Vec<(i64,)> = sql("SELECT seq FROM message WHERE workspace = $1 AND conversation = $2
+    let rows: Vec<(i64,)> =
+        sql("SELECT seq FROM message WHERE workspace = $1 AND conversation = $2
          AND author_kind = 'visitor' ORDER BY seq DESC LIMIT $3")
-    .bind(workspace)
-    .bind(conversation)
-    .bind(limit)
-    .all(conn)
-    .await?;
+        .bind(workspace)
+        .bind(conversation)
+        .bind(limit)
+        .all(conn)
+        .await?;
     Ok(rows.into_iter().map(|(seq,)| unsigned(seq)).collect())
 }
 
@@ -588,13 +588,8 @@ pub async fn feed_after(
                 AND tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint ORDER BY tx, feed LIMIT $4"
         }
     };
-    let rows: Vec<(i64, i64, String, i64)> = sql(text)
-        .bind(workspace)
-        .bind(after.tx)
-        .bind(after.feed)
-        .bind(limit)
-        .all(conn)
-        .await?;
+    let rows: Vec<(i64, i64, String, i64)> =
+        sql(text).bind(workspace).bind(after.tx).bind(after.feed).bind(limit).all(conn).await?;
     rows.into_iter()
         .map(|(tx, feed, conversation, seq)| {
             Ok(Fed {
@@ -739,4 +734,29 @@ pub async fn artifact(
         })
     })
     .transpose()
+}
+
+/// How many turns [`turn_records`] takes at once.
+pub const RECORDS_AT_ONCE: usize = 8;
+
+/// The records of up to [`RECORDS_AT_ONCE`] turns of a conversation, older tries first.
+///
+/// # Errors
+/// When the database is away or a row is broken.
+pub async fn turn_records(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    conversation: ConversationId,
+    turns: &[TurnId],
+) -> Result<Vec<(TurnId, String)>, DbError> {
+    let mut query = sql("SELECT turn, record FROM turn_record
+         WHERE turn IN ($3, $4, $5, $6, $7, $8, $9, $10) AND workspace = $1 AND conversation = $2
+         ORDER BY turn, attempt")
+    .bind(workspace)
+    .bind(conversation);
+    for place in 0..RECORDS_AT_ONCE {
+        query = query.bind(turns.get(place).copied());
+    }
+    let rows: Vec<(String, String)> = query.all(conn).await?;
+    rows.into_iter().map(|(turn, record)| Ok((parse(&turn, "turn_record.turn")?, record))).collect()
 }

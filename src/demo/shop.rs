@@ -56,7 +56,10 @@ async fn page(State(shop): State<Arc<Shop>>, Path(file): Path<String>) -> Respon
 
 fn serve(shop: &Shop, name: &str) -> Response {
     let Some(file) = assets::demo_file(name) else {
-        return (StatusCode::NOT_FOUND, "There is no such page. Was the web build made? Run `make web`.\n")
+        return (
+            StatusCode::NOT_FOUND,
+            "There is no such page. Was the web build made? Run `make web`.\n",
+        )
             .into_response();
     };
     let mime = HeaderValue::from_str(file.metadata.mimetype())
@@ -77,7 +80,9 @@ async fn help_index(State(shop): State<Arc<Shop>>) -> Response {
     answer(rows.map(|rows| {
         let items: String = rows
             .iter()
-            .map(|(title, url)| format!("<li><a href=\"{}\">{}</a></li>", escape(url), escape(title)))
+            .map(|(title, url)| {
+                format!("<li><a href=\"{}\">{}</a></li>", escape(url), escape(title))
+            })
             .collect();
         document("Help", &format!("<h1>Help</h1><ul>{items}</ul>"))
     }))

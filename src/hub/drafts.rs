@@ -37,8 +37,7 @@ impl Drafts {
         sentence: &str,
     ) {
         let mut drafts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh =
-            || DraftSoFar { turn, attempt, epoch, next_index: index, text: String::new() };
+        let fresh = || DraftSoFar { turn, attempt, epoch, next_index: index, text: String::new() };
         let draft = drafts.entry(conversation).or_insert_with(fresh);
         if (draft.turn, draft.attempt, draft.epoch) != (turn, attempt, epoch) {
             *draft = fresh();

@@ -124,7 +124,8 @@ fn read(value: &Value, wanted: usize) -> Result<Vec<Vec<f32>>, ModelError> {
         let index = index.and_then(|index| usize::try_from(index).ok()).unwrap_or(at);
         // Some servers send index 0 for every vector: then their order counts.
         let taken = vectors.get(index).is_none_or(Option::is_some);
-        let slot = vectors.get_mut(if taken { at } else { index }).ok_or_else(|| missing.clone())?;
+        let slot =
+            vectors.get_mut(if taken { at } else { index }).ok_or_else(|| missing.clone())?;
         *slot = Some(vector(item.get("embedding"))?);
     }
     vectors.into_iter().map(|vector| vector.ok_or_else(|| missing.clone())).collect()
@@ -156,7 +157,8 @@ mod tests {
     #[test]
     fn vectors_are_put_in_order_whatever_the_server_calls_them() {
         let two = |a: &str, b: &str| {
-            let text = format!(r#"{{"data":[{{{a}"embedding":[1,2]}},{{{b}"embedding":[3,4.5]}}]}}"#);
+            let text =
+                format!(r#"{{"data":[{{{a}"embedding":[1,2]}},{{{b}"embedding":[3,4.5]}}]}}"#);
             read(&serde_json::from_str(&text).expect("JSON"), 2)
         };
         let straight = Ok(vec![vec![1.0, 2.0], vec![3.0, 4.5]]);

@@ -131,7 +131,12 @@ impl OpenAiModel {
     }
 
     /// Sends a request; what the endpoint refuses to take is learned and left out.
-    async fn ask<T, F, Fut>(&self, request: &ChatRequest, streaming: bool, send: F) -> Result<T, ModelError>
+    async fn ask<T, F, Fut>(
+        &self,
+        request: &ChatRequest,
+        streaming: bool,
+        send: F,
+    ) -> Result<T, ModelError>
     where
         F: Fn(serde_json::Value) -> Fut,
         Fut: Future<Output = Result<T, transport::Failure>>,
@@ -226,7 +231,9 @@ fn client(
         .with_org_id("")
         .with_project_id("");
     let has_key = !api_key.0.is_empty();
-    Client::with_config(config)
-        .with_http_client(http.clone())
-        .with_http_service(Transport::new(http.clone(), streaming, has_key))
+    Client::with_config(config).with_http_client(http.clone()).with_http_service(Transport::new(
+        http.clone(),
+        streaming,
+        has_key,
+    ))
 }

@@ -66,11 +66,18 @@ impl Quirks {
         let said = failure.body.to_lowercase();
         let mentions = |words: &[&str]| words.iter().any(|word| said.contains(word));
         let lacks = |bit: u8| tried.0 & bit == 0;
-        let learned = if mentions(&["max_tokens", "max_completion_tokens"]) && lacks(LIMIT_SETTLED) {
+        let learned = if mentions(&["max_tokens", "max_completion_tokens"]) && lacks(LIMIT_SETTLED)
+        {
             (tried.0 ^ NEW_LIMIT) | LIMIT_SETTLED
         } else if has_schema
             && lacks(NO_SCHEMA)
-            && mentions(&["response_format", "json_schema", "structured output", "guided", "grammar"])
+            && mentions(&[
+                "response_format",
+                "json_schema",
+                "structured output",
+                "guided",
+                "grammar",
+            ])
         {
             tried.0 | NO_SCHEMA
         } else if mentions(&["temperature"]) && lacks(NO_TEMPERATURE) {
@@ -81,8 +88,7 @@ impl Quirks {
             return false;
         };
         // If another request has learned something meanwhile, ours is simply asked again with that.
-        let _ =
-            self.0.compare_exchange(tried.0, learned, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.0.compare_exchange(tried.0, learned, Ordering::Relaxed, Ordering::Relaxed);
         self.now() != tried
     }
 }

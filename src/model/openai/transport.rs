@@ -291,13 +291,43 @@ mod tests {
 
     #[test]
     fn every_server_s_way_of_refusing_is_understood() {
-        check(400, r#"{"error":{"message":"bad","type":"x","param":null,"code":null}}"#, "rejected", Some("bad"));
-        check(400, r#"{"object":"error","message":"flat","type":"BadRequestError","code":400}"#, "rejected", Some("flat"));
-        check(400, r#"{"error":{"code":400,"message":"llama","type":"invalid_request_error"}}"#, "rejected", Some("llama"));
-        check(404, r#"{"error":"model \"x\" not found"}"#, "rejected", Some("model \"x\" not found"));
-        check(422, r#"{"detail":[{"loc":["body"],"msg":"field required"},{"msg":"two"}]}"#, "rejected", Some("field required; two"));
+        check(
+            400,
+            r#"{"error":{"message":"bad","type":"x","param":null,"code":null}}"#,
+            "rejected",
+            Some("bad"),
+        );
+        check(
+            400,
+            r#"{"object":"error","message":"flat","type":"BadRequestError","code":400}"#,
+            "rejected",
+            Some("flat"),
+        );
+        check(
+            400,
+            r#"{"error":{"code":400,"message":"llama","type":"invalid_request_error"}}"#,
+            "rejected",
+            Some("llama"),
+        );
+        check(
+            404,
+            r#"{"error":"model \"x\" not found"}"#,
+            "rejected",
+            Some("model \"x\" not found"),
+        );
+        check(
+            422,
+            r#"{"detail":[{"loc":["body"],"msg":"field required"},{"msg":"two"}]}"#,
+            "rejected",
+            Some("field required; two"),
+        );
         check(422, r#"{"detail":"Not so"}"#, "rejected", Some("Not so"));
-        check(404, "<html><h1>Not Found</h1></html>", "rejected", Some("<html><h1>Not Found</h1></html>"));
+        check(
+            404,
+            "<html><h1>Not Found</h1></html>",
+            "rejected",
+            Some("<html><h1>Not Found</h1></html>"),
+        );
         check(401, "", "unauthorized", None);
         check(403, "{}", "unauthorized", None);
         check(408, "", "timeout", None);

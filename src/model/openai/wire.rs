@@ -73,7 +73,9 @@ pub(super) fn verdict(
         Some("content_filter" | "safety" | "SAFETY") => Err(ModelError::Filtered),
         Some("length" | "max_tokens" | "MAX_TOKENS") => Err(ModelError::TooLong),
         _ if is_empty && refused => Err(ModelError::Filtered),
-        _ if is_empty && has_calls => Err(ModelError::BadResponse { why: "a tool was called that was not offered" }),
+        _ if is_empty && has_calls => {
+            Err(ModelError::BadResponse { why: "a tool was called that was not offered" })
+        }
         Some("error") => Err(ModelError::Server { status: 200 }),
         _ => Ok(()),
     }
@@ -144,7 +146,11 @@ fn text(content: Option<&Value>) -> String {
 
 /// Figures may be partial, or floats.
 fn usage(value: Option<&Value>) -> Option<Usage> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a count")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be a count"
+    )]
     let number = |keys: [&str; 2]| {
         let found = keys.iter().find_map(|key| value?.get(*key))?;
         let float = || found.as_f64().filter(|n| (0.0..1e15).contains(n)).map(|n| n as u64);
@@ -261,7 +267,9 @@ impl ToolCalls {
             let known = if id.is_empty() {
                 let same = self.calls.iter().rposition(|(at, _)| index.is_some() && *at == index);
                 // Without id and index: a name begins a call, anything else continues the last one.
-                same.or_else(|| if name.is_empty() { self.calls.len().checked_sub(1) } else { None })
+                same.or_else(
+                    || if name.is_empty() { self.calls.len().checked_sub(1) } else { None },
+                )
             } else {
                 self.calls.iter().position(|(_, call)| call.id == id)
             };
@@ -272,9 +280,10 @@ impl ToolCalls {
                     }
                     call.arguments.push_str(&arguments);
                 }
-                None => self
-                    .calls
-                    .push((index, ToolCall { id: id.to_owned(), name: name.to_owned(), arguments })),
+                None => self.calls.push((
+                    index,
+                    ToolCall { id: id.to_owned(), name: name.to_owned(), arguments },
+                )),
             }
         }
     }

@@ -52,7 +52,7 @@ pub async fn run(loaded: Loaded, args: DemoArgs) -> anyhow::Result<ExitCode> {
     let shop_listener = bind_beside(&config.listen, &listener).await?;
     let (extras, _model) = scripted().await?;
     let built = server::build(&config, &extras).await?;
-    let knowledge = built.producer.knowledge.clone();
+    let knowledge = built.state.minds.producer.knowledge.clone();
     let seeded = seed::seed(&built.state.access, &knowledge, &args.data).await?;
     let origin = format!("http://{}", listener.local_addr()?);
     let site = Shop {

@@ -20,7 +20,7 @@ pub use settings::{Published, settings};
 
 use crate::access::AccessState;
 use crate::api;
-use crate::app::{self, AppState};
+use crate::app::{self, AppState, Minds};
 use crate::assist::Assistance;
 use crate::assistant::ModelOptions;
 use crate::clock::Clock;
@@ -32,7 +32,7 @@ use crate::ids::Ids;
 use crate::knowledge::Knowledge;
 use crate::model::prompt::Prompts;
 use crate::model::tokens::Calibration;
-use crate::model::{ModelSet, Models};
+use crate::model::ModelSet;
 use crate::turn::{Limits, Producer, TurnWorker};
 use crate::{jobs, turn};
 
@@ -56,10 +56,7 @@ pub struct Extras {
 pub struct Built {
     /// What handlers share.
     pub state: AppState,
-    /// Makes replies.
-    pub producer: Producer,
     config: Config,
-    models: Arc<Models>,
 }
 
 /// Opens the database, brings it up to date, and builds every part.
@@ -103,7 +100,7 @@ pub async fn build(config: &Config, extras: &Extras) -> anyhow::Result<Built> {
     let producer = Producer {
         knowledge: knowledge.clone(),
         prompts,
-        models: Arc::clone(&models),
+        models,
         clock,
         limits: Limits {
             budget: Duration::from_millis(config.turn.budget_ms.get()),
@@ -111,9 +108,9 @@ pub async fn build(config: &Config, extras: &Extras) -> anyhow::Result<Built> {
         },
         calibration,
     };
-    let state = AppState::new(conversations, access)
-        .with_models(ModelOptions::from_config(&config.models), knowledge, assistance, producer.clone());
-    Ok(Built { state, producer, config: config.clone(), models })
+    let minds =
+        Minds { options: ModelOptions::from_config(&config.models), producer, assistance };
+    Ok(Built { state: AppState::new(conversations, access, minds), config: config.clone() })
 }
 
 fn load_prompts(config: &Config) -> anyhow::Result<Prompts> {
@@ -136,12 +133,6 @@ pub struct Running {
 }
 
 impl Built {
-    /// Every name of a model that can be chosen.
-    #[must_use]
-    pub fn models(&self) -> &Models {
-        &self.models
-    }
-
     /// Starts workers and takes requests on `listener`.
     ///
     /// # Errors
@@ -151,13 +142,13 @@ impl Built {
         listener: TcpListener,
         beside: Option<Router>,
     ) -> anyhow::Result<Running> {
-        let Self { state, producer, config, .. } = self;
+        let Self { state, config } = self;
         let address = listener.local_addr()?;
         let (tasks, stop) = (state.tasks.clone(), state.shutdown.clone());
         let conversations = state.conversations.clone();
         let wire = Arc::clone(conversations.wire());
         let db = conversations.db().clone();
-        let worker = state.assistance.register(jobs::Worker::new(
+        let worker = state.minds.assistance.register(jobs::Worker::new(
             db.clone(),
             conversations.clock().clone(),
             conversations.node(),
@@ -174,7 +165,7 @@ impl Built {
         Timers::new(conversations.clone()).start(&tasks, stop.clone());
         let turns = TurnWorker::new(
             conversations.clone(),
-            producer,
+            state.minds.producer.clone(),
             Arc::new(Published(db)),
             config.turn.concurrent.get(),
             tasks.clone(),

@@ -64,7 +64,7 @@ impl Knowledge {
         let (current, dense) =
             tokio::join!(self.follower.bring_up_to_date(workspace, bases), self.embedded(query));
         let current = current?;
-        let wording = Wording::new(terms(query, &current.languages));
+        let wording = Wording::new(terms(query, &current.languages), &current.languages);
         let statistics = self.index.statistics(&current.bases, reader, &wording.ids()).await?;
         let question = Question::new(&wording, &statistics);
         let wanted = IndexQuery {

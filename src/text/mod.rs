@@ -4,12 +4,14 @@
 
 mod common;
 mod normalise;
+mod related;
 mod script;
 mod sentences;
 mod stem;
 mod tokens;
 
 pub use normalise::{MAX_TEXT_CHARS, TextProblem, normalise_user_text};
+pub use related::related;
 pub use sentences::{SentenceSplitter, sentences};
 pub use stem::Language;
 pub use tokens::{ENCODING, Term, count_words, terms, token_id};

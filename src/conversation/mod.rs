@@ -6,6 +6,21 @@ mod record;
 mod state;
 mod step;
 
+#[cfg(test)]
+mod bullet_tests;
+#[cfg(test)]
+mod property_laws;
+#[cfg(test)]
+mod property_model;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod table_agents;
+#[cfg(test)]
+mod table_tests;
+#[cfg(test)]
+mod test_world;
+
 pub use message::{
     Actor, MAX_TEXT_CHARS, Message, MessageKind, PublicMessage, ReturnNote, Speaker,
 };

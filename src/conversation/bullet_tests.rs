@@ -213,6 +213,24 @@ mod leases {
     }
 
     #[test]
+    fn each_part_of_the_fence_counts() {
+        let running = Setup::Running.world();
+        let right = running.fence();
+        let wrong = [
+            Fence { epoch: right.epoch + 1, ..right },
+            Fence { turn: id(0xDEAD), ..right },
+            Fence { attempt: right.attempt + 1, ..right },
+        ];
+        for fence in wrong {
+            let reply = Reply { message: running.message(), still_unanswered: false };
+            let mut world = running.clone();
+            let step = world.put(&Event::TurnAnswered { fence, reply }).expect("not refused");
+            assert_eq!(step.effects, [Effect::CloseTurn(fence)]);
+            assert_eq!(world.c, running.c);
+        }
+    }
+
+    #[test]
     fn two_workers_cannot_both_have_it() {
         let same = leased(&Setup::LeaseLost.world());
         let once = Setup::LeaseLost.world().then(leased);

@@ -158,6 +158,16 @@ fn said(before: &Before, records: &[&Record], after: &World) {
         _ => false,
     };
     assert_eq!(replies, usize::from(answers && before.right_fence == Some(true)));
+    if let Event::ChannelEcho { sent_at, .. } = before.event
+        && Log(&before.world.log).returned_at().is_some_and(|at| sent_at < at)
+    {
+        assert_eq!(
+            count(&|r| matches!(r, Record::LateEcho { .. })),
+            1,
+            "a late echo is told apart"
+        );
+        assert_eq!(baton(&before.world.c), baton(&after.c), "a late echo took the baton");
+    }
     if let Event::AgentTakesOver { by, .. } = &before.event {
         assert_eq!(after.c.holder.assignee(), Some(by.agent), "who takes over has it");
     }
@@ -235,6 +245,7 @@ fn one_voice(world: &World, checked: usize) {
             Record::VisitorWrote { .. } => assert!(matches!(author, Actor::Visitor(_))),
             Record::AssistantAnswered { .. } => {
                 assert!(matches!(author, Actor::Assistant(_)), "an answer signed by {author:?}");
+                assert_eq!(Some(*author), Log(&world.log).before(seq).leased_by(), "by another");
                 assert_eq!(held, Column::Assistant, "the assistant spoke out of turn");
             }
             Record::AgentWrote { .. } => {

@@ -74,6 +74,18 @@ impl<'l> Log<'l> {
         (!ended).then_some((turn, attempt))
     }
 
+    /// Who took the last turn that was started.
+    pub fn leased_by(self) -> Option<Actor> {
+        let started = |r: &Record| matches!(r, Record::TurnStarted { .. });
+        self.0.iter().rev().find_map(|(actor, record, _)| started(record).then_some(*actor))
+    }
+
+    /// When the conversation was last handed back to the AI.
+    pub fn returned_at(self) -> Option<Timestamp> {
+        let returned = |r: &Record| matches!(r, Record::ReturnedToAi { .. });
+        self.0.iter().rev().find_map(|(_, record, at)| returned(record).then_some(*at))
+    }
+
     /// What the visitor still waits for, oldest first.
     pub fn open(self) -> Vec<Open> {
         let said = self.numbered().filter_map(|(seq, (_, record, at))| match record {

@@ -15,7 +15,8 @@ use crate::ids::AgentId;
 #[derive(Debug, Clone)]
 enum Op {
     Wait(u64),
-    AssistantAvailable(bool),
+    /// Which assistant may hold from now on, if any.
+    Assistant(Option<u8>),
     SomeoneOnline(bool),
     LastHumanAvailable(bool),
     SentenceReleased,
@@ -161,6 +162,7 @@ fn talk() -> impl Strategy<Value = Op> {
         4 => Just(Op::SentenceReleased),
         4 => Just(Op::LeaseLost),
         3 => (0..3_000u64).prop_map(Op::Wait),
+        2 => (0..2u8).prop_map(|n| Op::Assistant(Some(n))),
         1 => Just(Op::VisitorAsked),
     ]
 }
@@ -173,7 +175,7 @@ fn people() -> impl Strategy<Value = Op> {
             .prop_map(|(agent, seen, from_colleague)| Op::TakesOver { agent, seen, from_colleague }),
         3 => (0..2u8, seen()).prop_map(|(agent, seen)| Op::Writes { agent, seen }),
         1 => (0..2u8).prop_map(|agent| Op::Notes { agent }),
-        2 => (0..2u8, seen(), prop::option::of(0..2u8), prop::option::of(0..2u8))
+        5 => (0..2u8, seen(), prop::option::of(0..2u8), prop::option::of(0..2u8))
             .prop_map(|(agent, seen, to, team)| Op::Assigns { agent, seen, to, team }),
         1 => (0..2u8, seen()).prop_map(|(agent, seen)| Op::ReturnsToQueue { agent, seen }),
         4 => (0..2u8, seen()).prop_map(|(agent, seen)| Op::AssignsToAi { agent, seen }),
@@ -189,7 +191,7 @@ fn people() -> impl Strategy<Value = Op> {
 fn around() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => prop_oneof![0..2_000u64, 0..20_000u64, 0..900_000u64].prop_map(Op::Wait),
-        2 => prop::bool::weighted(0.8).prop_map(Op::AssistantAvailable),
+        2 => prop::option::weighted(0.8, 0..2u8).prop_map(Op::Assistant),
         1 => any::<bool>().prop_map(Op::SomeoneOnline),
         1 => any::<bool>().prop_map(Op::LastHumanAvailable),
         3 => (0..900u64).prop_map(|seconds_ago| Op::Echo { seconds_ago }),
@@ -258,7 +260,7 @@ impl Story {
                 w.facts.now = w.facts.now + std::time::Duration::from_millis(*millis);
                 return None;
             }
-            Op::AssistantAvailable(available) => w.facts.assistant = available.then(robot),
+            Op::Assistant(which) => w.facts.assistant = which.map(|n| id(0xA0 + u128::from(n))),
             Op::SomeoneOnline(online) => w.facts.anyone_online = *online,
             Op::LastHumanAvailable(available) => w.facts.last_human_available = *available,
             Op::SentenceReleased => w.facts.turn_released = true,
@@ -279,7 +281,7 @@ impl Story {
         let reason = HandoffCode::NoAnswer;
         Some(match op {
             Op::Wait(_)
-            | Op::AssistantAvailable(_)
+            | Op::Assistant(_)
             | Op::SomeoneOnline(_)
             | Op::LastHumanAvailable(_)
             | Op::SentenceReleased

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::message::Actor;
-use super::record::{Exemption, HandoffCode, Outcome, Record, ReopenTo};
+use super::record::{Exemption, HandoffCode, Outcome, Record};
+use crate::assistant::inbox::{InboxSettings, ReopenTo};
 use crate::clock::Timestamp;
 use crate::ids::{
     AgentId, AssistantId, ContactId, ConversationId, InboxId, MessageId, TeamId, TurnId,
@@ -290,9 +291,8 @@ pub struct Conversation {
     pub participants: BTreeSet<AgentId>,
 }
 
-/// What the inbox's owner decided; durations with their defaults.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+/// What the inbox's owner decided, durations with their defaults; the pace of turns is the installation's.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// Who gets a conversation that the visitor reopens.
     pub reopen_to: ReopenTo,
@@ -333,6 +333,43 @@ impl Default for Policy {
             max_supersedes: 2,
             supersede_within_ms: 15_000,
         }
+    }
+}
+
+/// How fast turns follow the visitor: one setting for the whole installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Wait for more words before the AI answers, in ms.
+    pub debounce_ms: u64,
+    /// Turns superseded at most between two assistant commits.
+    pub max_supersedes: u32,
+    /// Age of the oldest unanswered message up to which a turn may be superseded, in ms.
+    pub supersede_within_ms: u64,
+}
+
+impl From<&InboxSettings> for Policy {
+    fn from(settings: &InboxSettings) -> Self {
+        let timings = settings.timings;
+        Self {
+            reopen_to: settings.reopen_to,
+            ai_answer_ms: timings.assistant_reply_ms,
+            human_answer_ms: timings.human_reply_ms,
+            escalate_ms: timings.escalate_ms,
+            idle_nudge_ms: timings.idle_nudge_ms.unwrap_or(0),
+            idle_close_ms: timings.idle_close_ms.unwrap_or(0),
+            ..Self::default()
+        }
+    }
+}
+
+impl Policy {
+    /// With the installation's pace.
+    #[must_use]
+    pub fn at(mut self, pace: Pace) -> Self {
+        self.debounce_ms = pace.debounce_ms;
+        self.max_supersedes = pace.max_supersedes;
+        self.supersede_within_ms = pace.supersede_within_ms;
+        self
     }
 }
 

@@ -15,6 +15,28 @@ pub enum Audience {
     Internal,
 }
 
+impl Audience {
+    /// The stored name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl std::str::FromStr for Audience {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "public" => Ok(Self::Public),
+            "internal" => Ok(Self::Internal),
+            other => Err(format!("unknown audience `{other}`")),
+        }
+    }
+}
+
 /// Where an answer comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Citation {

@@ -1,0 +1,165 @@
+//! Search: the passages that may answer a question, each with its score and whether it is good enough to count.
+
+use std::collections::HashSet;
+
+use crate::db::DbError;
+use crate::ids::{ChunkId, KnowledgeBaseId, WorkspaceId};
+use crate::text::terms;
+
+use super::embedder::EmbedPurpose;
+use super::index::{Hit, IndexQuery, Reader, TokenCounts};
+use super::relevance::{Question, Wording};
+use super::service::{Knowledge, KnowledgeError, normalised};
+use super::store::{self, MAX_PASSAGES, PassageRow, parsed};
+use super::{Passage, PublicPassage};
+
+/// A passage in the asker's language scores this much higher: enough to win against the same content in another language,
+/// too little to beat a better answer.
+const LOCALE_BOOST: f64 = 1.1;
+
+/// Passages that share this much of their words are one passage twice.
+const DUPLICATE: f64 = 0.9;
+
+impl Knowledge {
+    /// The best passages that visitors may be told, best first. Bases the workspace does not have are empty.
+    ///
+    /// # Errors
+    /// What the database or the index says; a failing embedder only means that words alone decide.
+    pub async fn search_public(
+        &self,
+        workspace: WorkspaceId,
+        bases: &[KnowledgeBaseId],
+        query: &str,
+        locale: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<PublicPassage>, KnowledgeError> {
+        let found = self.search(workspace, bases, query, locale, limit, Reader::Visitor).await?;
+        Ok(found.into_iter().filter_map(PublicPassage::of).collect())
+    }
+
+    /// The best passages for agents, internal knowledge included, best first.
+    ///
+    /// # Errors
+    /// As [`Self::search_public`].
+    pub async fn search_for_agents(
+        &self,
+        workspace: WorkspaceId,
+        bases: &[KnowledgeBaseId],
+        query: &str,
+        locale: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Passage>, KnowledgeError> {
+        self.search(workspace, bases, query, locale, limit, Reader::Agent).await
+    }
+
+    async fn search(
+        &self,
+        workspace: WorkspaceId,
+        bases: &[KnowledgeBaseId],
+        query: &str,
+        locale: Option<&str>,
+        limit: usize,
+        reader: Reader,
+    ) -> Result<Vec<Passage>, KnowledgeError> {
+        let (current, dense) =
+            tokio::join!(self.follower.bring_up_to_date(workspace, bases), self.embedded(query));
+        let current = current?;
+        let wording = Wording::new(terms(query, &current.languages));
+        let statistics = self.index.statistics(&current.bases, reader, &wording.ids()).await?;
+        let question = Question::new(&wording, &statistics);
+        let wanted = IndexQuery {
+            bases: &current.bases,
+            reader,
+            tokens: &wording.tokens,
+            dense: dense.as_deref(),
+            limit: MAX_PASSAGES,
+        };
+        let hits = self.index.search(&wanted).await?;
+        let ids: Vec<ChunkId> = hits.iter().map(|hit| hit.chunk).collect();
+        let rows = store::passages(&mut self.db.read().await?, workspace, reader, &ids).await?;
+        let mut found = Vec::with_capacity(rows.len());
+        for row in rows {
+            found.push(Candidate::new(row, &hits, &question, locale)?);
+        }
+        Ok(ranked(found, limit))
+    }
+
+    /// The question's vector, if there is a model and it answers.
+    async fn embedded(&self, query: &str) -> Option<Vec<f32>> {
+        let embedder = self.embedder.as_ref()?;
+        match embedder.embed(&[query.to_owned()], EmbedPurpose::Query).await {
+            Ok(mut vectors) => vectors.pop().map(normalised),
+            Err(error) => {
+                tracing::warn!(%error, "a question is searched by its words alone");
+                None
+            }
+        }
+    }
+}
+
+struct Candidate {
+    passage: Passage,
+    tokens: HashSet<u32>,
+}
+
+impl Candidate {
+    fn new(
+        row: PassageRow,
+        hits: &[Hit],
+        question: &Question,
+        locale: Option<&str>,
+    ) -> Result<Self, DbError> {
+        let chunk_id: ChunkId = parsed(&row.id)?;
+        let hit = hits.iter().find(|hit| hit.chunk == chunk_id);
+        let counts = TokenCounts::of_chunk(&row.title, &row.section, &row.text, &row.locale);
+        let fit = question.fit(&counts);
+        let tokens = counts.counts.into_iter().map(|(token, _)| token).collect();
+        let boost =
+            if locale.is_some_and(|l| same_language(l, &row.locale)) { LOCALE_BOOST } else { 1.0 };
+        let passage = Passage {
+            chunk_id,
+            article_id: parsed(&row.article)?,
+            title: row.title,
+            section: Some(row.section).filter(|section| !section.is_empty()),
+            url: row.url,
+            audience: row.audience.parse().map_err(DbError::Broken)?,
+            text: row.text,
+            score: hit.map_or(0.0, |hit| hit.score) * boost,
+            kept: fit.kept,
+            why: fit.why,
+        };
+        Ok(Self { passage, tokens })
+    }
+}
+
+fn same_language(a: &str, b: &str) -> bool {
+    let language =
+        |locale: &str| locale.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
+    language(a) == language(b)
+}
+
+/// Best first, near-duplicates once, at most `limit`.
+fn ranked(mut found: Vec<Candidate>, limit: usize) -> Vec<Passage> {
+    found.sort_by(|a, b| {
+        b.passage
+            .score
+            .total_cmp(&a.passage.score)
+            .then_with(|| a.passage.chunk_id.cmp(&b.passage.chunk_id))
+    });
+    let mut kept: Vec<Candidate> = Vec::new();
+    for candidate in found {
+        if kept.len() >= limit {
+            break;
+        }
+        if !kept.iter().any(|other| overlap(&other.tokens, &candidate.tokens) >= DUPLICATE) {
+            kept.push(candidate);
+        }
+    }
+    kept.into_iter().map(|candidate| candidate.passage).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of words")]
+fn overlap(a: &HashSet<u32>, b: &HashSet<u32>) -> f64 {
+    let shared = a.intersection(b).count();
+    shared as f64 / (a.len() + b.len() - shared).max(1) as f64
+}

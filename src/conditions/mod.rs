@@ -15,6 +15,9 @@ use crate::ids::MessageId;
 pub use asks_for_person::asks_for_person;
 pub use fold::{contains_phrase, fold};
 
+/// The longest quotation kept as evidence, in characters; the whole message is a click away.
+const MAX_QUOTE_CHARS: usize = 500;
+
 /// A business's takeover conditions, as configured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -178,7 +181,7 @@ fn fired(
     Fired {
         code,
         condition: condition.map(str::to_owned),
-        evidence: evidence.map(|words| words.trim().to_owned()),
+        evidence: evidence.map(|words| words.trim().chars().take(MAX_QUOTE_CHARS).collect()),
         message_id: message.map(PublicMessage::id),
     }
 }

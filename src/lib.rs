@@ -4,17 +4,35 @@
 //! ground up; a module knows only what stands above it in this list. `docs/ARCHITECTURE.md` is the map.
 
 pub mod clock;
+pub mod config;
+pub mod field;
 pub mod ids;
+pub mod telemetry;
 pub mod text;
 
 pub mod db;
 pub mod model;
 
+pub mod access;
+pub mod api;
+pub mod jobs;
+
+pub mod hub;
 pub mod knowledge;
+
+pub mod assistant;
+pub mod contact;
 
 pub mod conversation;
 
 pub mod conditions;
 
 pub mod assist;
+pub mod handoff;
 pub mod turn;
+
+pub mod assets;
+pub mod server;
+
+pub mod cli;
+pub mod demo;

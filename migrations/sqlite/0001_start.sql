@@ -187,7 +187,7 @@ CREATE INDEX conversation_list ON conversation (workspace, updated_at);
 CREATE INDEX conversation_holder ON conversation (workspace, holder, updated_at);
 CREATE INDEX conversation_assignee ON conversation (workspace, assignee, updated_at);
 CREATE INDEX conversation_queue ON conversation (workspace, inbox, queued_at);
-CREATE INDEX conversation_contact ON conversation (workspace, inbox, contact);
+CREATE UNIQUE INDEX conversation_contact_unique ON conversation (inbox, contact);
 CREATE INDEX conversation_timer ON conversation (next_timer_at) WHERE next_timer_at IS NOT NULL;
 
 -- The log: ids, enums and numbers only, so that it survives erasure. `feed` orders a workspace's events for clients that
@@ -326,6 +326,17 @@ CREATE TABLE job (
 );
 CREATE INDEX job_due ON job (run_at) WHERE status = 'due';
 CREATE INDEX job_lease ON job (lease_until) WHERE status = 'running';
+
+-- Why a conversation was handed off, in words: the condition that fired and what the visitor said.
+CREATE TABLE handoff (
+    workspace    TEXT NOT NULL REFERENCES workspace (id),
+    conversation TEXT NOT NULL REFERENCES conversation (id),
+    seq          BIGINT NOT NULL,
+    condition    TEXT,
+    evidence     TEXT,
+    message      TEXT,
+    PRIMARY KEY (conversation, seq)
+);
 
 -- How far each agent has read a conversation.
 CREATE TABLE read_mark (

@@ -1,7 +1,32 @@
 //! Conversations: the pure machine, their messages and log, and `commit`, the only door through which one changes.
 
+mod commit;
+mod derive;
+mod events;
 mod message;
+mod record;
+mod state;
+mod step;
+pub mod store;
 
+pub use commit::{
+    Command, CommitError, Committed, Conversations, TURN_LEASE, Target, TurnRecord, Words,
+};
+pub use events::{Change, Cursor, Draft, Evidence, Heard, Live, Logged, VisitorKey, Wire};
 pub use message::{
     Actor, MAX_TEXT_CHARS, Message, MessageKind, PublicMessage, ReturnNote, Speaker,
 };
+pub use record::{
+    AlarmFor, CancelReason, EndedBy, Entry, Exemption, HandoffCode, NoticeCode, Outcome, Record,
+    RequestVia,
+};
+pub use state::{
+    AiMode, AssigneeMissed, Column, Conversation, Fence, Holder, Mark, Obligation, Pace, Phase, Policy,
+    Return, Snooze, Timer, TimerKind, Turn,
+};
+pub use crate::assistant::inbox::ReopenTo;
+pub use step::{By, Closer, Effect, Event, Facts, Fresh, Refused, Reply, Step, start, step};
+pub use store::Origin;
+
+#[cfg(test)]
+mod commit_tests;

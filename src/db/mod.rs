@@ -7,6 +7,7 @@
 
 mod migrate;
 mod query;
+mod stored;
 #[cfg(test)]
 pub mod testing;
 mod writer;
@@ -22,8 +23,9 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-pub use migrate::migrate;
+pub use migrate::{migrate, missing};
 pub use query::{Arg, Conn, FromRow, Query, sql};
+pub use stored::{stored, stored_json, to_json};
 use writer::Writer;
 
 /// A boxed future that borrows the connection it runs on.

@@ -15,6 +15,7 @@ pub mod json;
 pub mod openai;
 pub mod prompt;
 pub mod scripted;
+mod set;
 pub mod tokens;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::ids::MessageId;
 use tokens::{Calibration, TokenBudget};
 
 pub use error::ModelError;
+pub use set::{BUILT_IN, DEFAULT, ModelSet, Models};
 
 /// The longest answer that is read from a model, in bytes; a longer one is [`ModelError::TooLong`].
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;

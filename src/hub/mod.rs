@@ -1,0 +1,11 @@
+//! The event hub of one process: keyed broadcast, who is present, and the gates of running turns.
+//!
+//! It knows nothing of conversations; `conversation::events` says what travels through it.
+
+mod gate;
+mod presence;
+mod topics;
+
+pub use gate::{Gate, Gates};
+pub use presence::{Availability, Presence};
+pub use topics::Topics;

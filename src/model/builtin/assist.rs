@@ -72,12 +72,10 @@ pub(super) fn summary(material: &Material) -> Value {
     if let Some(note) = noted {
         sentences.push(format!("{} “{}”", own.pick("Note:", "Catatan:"), quote(&note.text)));
     }
-    match open_question(material) {
-        Some(open) => {
-            sentences.push(format!("{} “{open}”", own.pick("Still open:", "Masih terbuka:")))
-        }
-        None => sentences.push(own.pick("Nothing is open.", "Tidak ada yang terbuka.").to_owned()),
-    }
+    sentences.push(match open_question(material) {
+        Some(open) => format!("{} “{open}”", own.pick("Still open:", "Masih terbuka:")),
+        None => own.pick("Nothing is open.", "Tidak ada yang terbuka.").to_owned(),
+    });
     json!({ "text": sentences.join("\n") })
 }
 

@@ -20,6 +20,9 @@ pub mod jobs;
 pub mod hub;
 pub mod knowledge;
 
+pub mod assistant;
+pub mod contact;
+
 pub mod conversation;
 
 pub mod conditions;
@@ -29,4 +32,7 @@ pub mod handoff;
 pub mod turn;
 
 pub mod assets;
+pub mod server;
+
+pub mod cli;
 pub mod demo;

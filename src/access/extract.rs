@@ -215,3 +215,24 @@ where
         Ok(Self(forwarded.unwrap_or(peer)))
     }
 }
+
+/// The origin at which the client reaches us: the configured one, else the host it asked.
+#[derive(Debug, Clone)]
+pub struct ServedAt(pub Origin);
+
+impl<S> FromRequestParts<S> for ServedAt
+where
+    S: Send + Sync,
+    AccessState: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let access = AccessState::from_ref(state);
+        access
+            .public_origin
+            .or_else(|| Origin::of_host(&host(&parts.headers, &parts.uri)?, false))
+            .map(Self)
+            .ok_or_else(|| ApiError::malformed("The request has no usable Host header."))
+    }
+}

@@ -124,6 +124,19 @@ fn sentence(message: &str) -> String {
     format!("{first}{}.", chars.as_str().trim_end_matches('.'))
 }
 
+/// Tells an explicit null from an absent field:
+/// `#[serde(default, deserialize_with = "crate::api::extract::present")]` on an `Option<Option<T>>`.
+///
+/// # Errors
+/// When the value is not a `T`.
+pub fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
 /// Parts of the path.
 #[derive(Debug, Clone, Copy)]
 pub struct Path<T>(pub T);

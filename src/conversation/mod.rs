@@ -18,11 +18,15 @@ pub use message::{
 };
 pub use record::{
     AlarmFor, CancelReason, EndedBy, Entry, Exemption, HandoffCode, NoticeCode, Outcome, Record,
-    ReopenTo, RequestVia,
+    RequestVia,
 };
 pub use state::{
-    AiMode, AssigneeMissed, Column, Conversation, Fence, Holder, Mark, Obligation, Phase, Policy,
+    AiMode, AssigneeMissed, Column, Conversation, Fence, Holder, Mark, Obligation, Pace, Phase, Policy,
     Return, Snooze, Timer, TimerKind, Turn,
 };
+pub use crate::assistant::inbox::ReopenTo;
 pub use step::{By, Closer, Effect, Event, Facts, Fresh, Refused, Reply, Step, start, step};
 pub use store::Origin;
+
+#[cfg(test)]
+mod commit_tests;

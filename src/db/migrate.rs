@@ -5,7 +5,7 @@ use sqlx::postgres::PgPool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
 use super::writer::Writer;
-use super::{Db, DbError};
+use super::{Db, DbError, EngineKind, sql};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -28,6 +28,29 @@ pub async fn migrate(db: &Db) -> Result<(), DbError> {
     }
 }
 
+/// How many migrations this binary knows that the database has not seen; every one when it has seen none at all.
+///
+/// # Errors
+/// What the engine says.
+pub async fn missing(db: &Db) -> Result<usize, DbError> {
+    let mut conn = db.read().await?;
+    let (known, table) = match conn.kind() {
+        EngineKind::Sqlite => (
+            &SQLITE,
+            "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
+        ),
+        EngineKind::Postgres => {
+            (&POSTGRES, "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')")
+        }
+    };
+    let (there,): (i64,) = sql(table).one(&mut conn).await?;
+    let seen: Vec<(i64,)> = match there {
+        0 => Vec::new(),
+        _ => sql("SELECT version FROM _sqlx_migrations WHERE success").all(&mut conn).await?,
+    };
+    Ok(known.iter().filter(|known| !seen.iter().any(|(seen,)| *seen == known.version)).count())
+}
+
 /// Runs on a connection of its own: the writer is idle meanwhile.
 pub(super) async fn sqlite(options: &SqliteConnectOptions) -> Result<(), DbError> {
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
@@ -45,5 +68,16 @@ mod tests {
         let numbers =
             |m: &Migrator| m.iter().map(|m| (m.version, m.description.clone())).collect::<Vec<_>>();
         assert_eq!(numbers(&SQLITE), numbers(&POSTGRES));
+    }
+
+    #[tokio::test]
+    async fn missing_migrations_are_counted() {
+        for db in crate::db::testing::databases().await {
+            assert_eq!(missing(&db).await.expect("counted"), 0);
+        }
+        let folder = tempfile::tempdir().expect("folder");
+        let url = format!("sqlite:{}", folder.path().join("empty.db").display());
+        let empty = Db::open(&url).await.expect("opens");
+        assert_eq!(missing(&empty).await.expect("counted"), SQLITE.iter().count());
     }
 }

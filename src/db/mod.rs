@@ -23,7 +23,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-pub use migrate::migrate;
+pub use migrate::{migrate, missing};
 pub use query::{Arg, Conn, FromRow, Query, sql};
 pub use stored::{stored, stored_json, to_json};
 use writer::Writer;

@@ -3,6 +3,7 @@
 //! Pure and at the bottom of the house: no database, no clock, no language guessing.
 
 pub mod catalogue;
+mod common;
 mod normalise;
 mod script;
 mod sentences;

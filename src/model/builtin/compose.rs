@@ -35,7 +35,10 @@ pub fn answer(material: &Material, voice: Voice) -> String {
         .collect();
     let question = question.join("\n");
     let note = (voice == Voice::Chatty).then(|| from_note(material, &question, own)).flatten();
-    let picked = best_sentences(&question, &material.locale, &material.passages);
+    let mut picked = best_sentences(&question, &material.locale, &material.passages);
+    if voice == Voice::Chatty && !is_about(material, &question) {
+        picked.clear();
+    }
     if picked.is_empty() && note.is_none() {
         return "[[no_answer]]".to_owned();
     }
@@ -77,6 +80,17 @@ fn join(parts: &[String]) -> String {
         text.push_str(part);
     }
     text
+}
+
+/// Whether the passages share any word with the question. A model would say so if they did not.
+fn is_about(material: &Material, question: &str) -> bool {
+    let asked = informative(question, &material.locale);
+    material.passages.iter().any(|passage| {
+        let text = format!("{} {}", passage.title, passage.text);
+        informative(&text, &material.locale).iter().any(|term| {
+            asked.iter().any(|asked| asked.forms.iter().any(|f| term.forms.contains(f)))
+        })
+    })
 }
 
 /// What the colleague's note says, if it is what was asked about.

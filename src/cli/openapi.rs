@@ -1,0 +1,99 @@
+//! `baton openapi`: the wire contract, written from the code.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use axum::extract::FromRef;
+use clap::Args;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::access::AccessState;
+use crate::api::ErrorAnswer;
+use crate::assistant::ModelOptions;
+
+/// Where to write it.
+#[derive(Debug, Clone, Args)]
+pub struct OpenapiArgs {
+    /// The file [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// What no operation brings by itself.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Baton", description = "AI-first customer service with human takeover."),
+    components(schemas(ErrorAnswer))
+)]
+pub struct Frame;
+
+/// Stands in for the app's state where only its type is asked for.
+#[derive(Clone, FromRef)]
+struct Shape {
+    access: AccessState,
+    options: ModelOptions,
+}
+
+/// The document of the features on this floor; the app's takes its place.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    let api = OpenApiRouter::<Shape>::new()
+        .merge(crate::access::http::router())
+        .merge(crate::assistant::http::router())
+        .merge(crate::contact::http::router());
+    OpenApiRouter::<Shape>::with_openapi(Frame::openapi()).nest("/api/v1", api).into_openapi()
+}
+
+/// Writes the document.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn run(args: &OpenapiArgs) -> anyhow::Result<ExitCode> {
+    let text = document().to_pretty_json()?;
+    match &args.output {
+        Some(path) => std::fs::write(path, text)
+            .with_context(|| format!("cannot write {}", path.display()))?,
+        None => super::say(&text),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                for (key, value) in map {
+                    match value {
+                        Value::String(target) if key == "$ref" => found.push(target.clone()),
+                        other => references(other, found),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_of_the_document_leads_somewhere() {
+        let json = serde_json::to_value(document()).expect("JSON");
+        let mut found = Vec::new();
+        references(&json, &mut found);
+        assert!(!found.is_empty());
+        for target in found {
+            let pointer = target.trim_start_matches('#');
+            assert!(json.pointer(pointer).is_some(), "{target} leads nowhere");
+        }
+        let paths = json["paths"].as_object().expect("paths");
+        for path in ["/api/v1/auth/sign-in", "/api/v1/assistants/{id}", "/api/v1/contacts/{id}"] {
+            assert!(paths.contains_key(path), "{path} is missing");
+        }
+    }
+}

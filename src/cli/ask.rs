@@ -26,7 +26,7 @@ pub struct AskArgs {
 ///
 /// # Errors
 /// When the database or the model cannot be reached.
-#[expect(clippy::unused_async, clippy::needless_pass_by_value, reason = "turns are wired in here")]
+#[expect(clippy::unused_async, reason = "turns are wired in here")]
 pub async fn run(_loaded: Loaded, _args: AskArgs) -> anyhow::Result<ExitCode> {
     Ok(super::not_in_this_build("ask"))
 }

@@ -30,11 +30,7 @@ pub struct IngestArgs {
 ///
 /// # Errors
 /// When the folder or the database cannot be read.
-#[expect(
-    clippy::unused_async,
-    clippy::needless_pass_by_value,
-    reason = "ingestion is wired in here"
-)]
+#[expect(clippy::unused_async, reason = "ingestion is wired in here")]
 pub async fn run(_loaded: Loaded, _args: IngestArgs) -> anyhow::Result<ExitCode> {
     Ok(super::not_in_this_build("ingest"))
 }

@@ -3,6 +3,7 @@
 mod commit;
 mod derive;
 mod events;
+pub mod lists;
 mod message;
 mod record;
 mod state;

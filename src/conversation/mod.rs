@@ -10,6 +10,7 @@ mod state;
 mod step;
 pub mod store;
 
+pub use crate::assistant::inbox::ReopenTo;
 pub use commit::{
     Command, CommitError, Committed, Conversations, TURN_LEASE, Target, TurnRecord, Words,
 };
@@ -22,10 +23,9 @@ pub use record::{
     RequestVia,
 };
 pub use state::{
-    AiMode, AssigneeMissed, Column, Conversation, Fence, Holder, Mark, Obligation, Pace, Phase, Policy,
-    Return, Snooze, Timer, TimerKind, Turn,
+    AiMode, AssigneeMissed, Column, Conversation, Fence, Holder, Mark, Obligation, Pace, Phase,
+    Policy, Return, Snooze, Timer, TimerKind, Turn,
 };
-pub use crate::assistant::inbox::ReopenTo;
 pub use step::{By, Closer, Effect, Event, Facts, Fresh, Refused, Reply, Step, start, step};
 pub use store::Origin;
 

@@ -1,9 +1,11 @@
 //! Extractive help reads like something an agent can use, in both languages.
 
+use super::super::said::question;
+use super::super::suggest::suggestions;
 use super::super::thread::{Reason, Settings};
 use super::*;
 use crate::clock::Timestamp;
-use crate::conversation::{Conversation, HandoffCode, Mark, Outcome};
+use crate::conversation::{Conversation, Mark, Outcome};
 use crate::ids::Ids;
 use crate::knowledge::Citation;
 use crate::model::Tone;

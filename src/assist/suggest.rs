@@ -1,0 +1,101 @@
+//! Suggested replies put together from passages: sentences of one passage each, in a courteous frame. Pure.
+
+use std::collections::HashSet;
+
+use super::extract::mood;
+use super::phrases::Own;
+use super::prompt::{MAX_SUGGESTIONS, Mood};
+use super::said::{overlap, words_of};
+use super::thread::Thread;
+use super::view::Reply;
+use crate::knowledge::{Audience, Passage};
+use crate::model::MaterialPassage;
+use crate::model::extract::{best_sentences, is_list_item};
+use crate::text::tables_as_lists;
+
+/// The longest body of a suggested reply, in characters.
+const BODY_CHARS: usize = 480;
+/// Replies that share this much of their words are one reply twice.
+const SAME: f64 = 0.6;
+
+/// Up to three replies, each from one passage, in the visitor's language where the knowledge has it.
+pub(super) fn suggestions(thread: &Thread, question: &str, passages: &[Passage]) -> Vec<Reply> {
+    let upset = matches!(mood(thread), Mood::Angry | Mood::Annoyed);
+    let spoken = Own::of_text(question).or_else(|| Own::known(&thread.locale));
+    let mut ranked: Vec<&Passage> = passages.iter().filter(|p| p.kept).collect();
+    let foreign = |p: &Passage| matches!((spoken, Own::of_text(&p.text)), (Some(spoken), Some(written)) if spoken != written);
+    if ranked.iter().any(|p| !foreign(p)) {
+        ranked.retain(|p| !foreign(p));
+    }
+    // What is for colleagues comes last, and once: it must be read before it is sent.
+    ranked.sort_by_key(|p| p.audience == Audience::Internal);
+    let mut replies: Vec<Reply> = Vec::new();
+    let mut bodies: Vec<HashSet<u32>> = Vec::new();
+    for passage in ranked {
+        let internal = passage.audience == Audience::Internal;
+        let twice = internal && replies.iter().any(Reply::is_internal);
+        if replies.len() >= MAX_SUGGESTIONS || twice {
+            break;
+        }
+        let body = body(question, &thread.locale, passage);
+        let words = words_of(&body, &thread.locale);
+        if body.is_empty() || bodies.iter().any(|other| overlap(other, &words) >= SAME) {
+            continue;
+        }
+        let text = match spoken {
+            Some(own) if !internal && !foreign(passage) => {
+                let tone = thread.settings.tone;
+                let number = replies.len();
+                let name = thread.contact_name.as_deref().filter(|_| number == 0);
+                framed(&own.opening(number, tone, name, upset), &body, own.closing(number, tone))
+            }
+            _ => body,
+        };
+        bodies.push(words);
+        replies.push(Reply { text, citations: vec![passage.citation()] });
+    }
+    replies
+}
+
+/// What a passage says to the question: sentences in a line, list items on lines of their own.
+fn body(question: &str, locale: &str, passage: &Passage) -> String {
+    let material = MaterialPassage {
+        number: 1,
+        title: passage.title.clone(),
+        section: passage.section.clone(),
+        text: tables_as_lists(&passage.text),
+        internal: false,
+    };
+    let Some(picked) = best_sentences(question, locale, &[material]).into_iter().next() else {
+        return String::new();
+    };
+    let mut body = String::new();
+    let mut in_list = false;
+    for sentence in picked.sentences {
+        if !body.is_empty() && body.chars().count() + sentence.chars().count() > BODY_CHARS {
+            break;
+        }
+        let item = is_list_item(&sentence);
+        body.push_str(match (body.is_empty(), in_list, item) {
+            (true, _, _) => "",
+            (false, true, true) => "\n",
+            (false, false, true) | (false, true, false) => "\n\n",
+            (false, false, false) => " ",
+        });
+        body.push_str(&sentence);
+        in_list = item;
+    }
+    body
+}
+
+fn framed(opening: &str, body: &str, closing: &str) -> String {
+    let is_block = |line: Option<&str>| line.is_some_and(is_list_item);
+    let before = if is_block(body.lines().next()) { "\n\n" } else { " " };
+    let after = if is_block(body.lines().last()) { "\n\n" } else { " " };
+    let mut text = format!("{opening}{before}{body}");
+    if !closing.is_empty() {
+        text.push_str(after);
+        text.push_str(closing);
+    }
+    text
+}

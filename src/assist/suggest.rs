@@ -10,11 +10,8 @@ use super::thread::Thread;
 use super::view::Reply;
 use crate::knowledge::{Audience, Passage};
 use crate::model::MaterialPassage;
-use crate::model::extract::{best_sentences, is_list_item};
-use crate::text::tables_as_lists;
+use crate::model::extract::{excerpts, is_list_item};
 
-/// The longest body of a suggested reply, in characters.
-const BODY_CHARS: usize = 480;
 /// Replies that share this much of their words are one reply twice.
 const SAME: f64 = 0.6;
 
@@ -63,29 +60,11 @@ fn body(question: &str, locale: &str, passage: &Passage) -> String {
         number: 1,
         title: passage.title.clone(),
         section: passage.section.clone(),
-        text: tables_as_lists(&passage.text),
+        text: passage.text.clone(),
         internal: false,
     };
-    let Some(picked) = best_sentences(question, locale, &[material]).into_iter().next() else {
-        return String::new();
-    };
-    let mut body = String::new();
-    let mut in_list = false;
-    for sentence in picked.sentences {
-        if !body.is_empty() && body.chars().count() + sentence.chars().count() > BODY_CHARS {
-            break;
-        }
-        let item = is_list_item(&sentence);
-        body.push_str(match (body.is_empty(), in_list, item) {
-            (true, _, _) => "",
-            (false, true, true) => "\n",
-            (false, false, true) | (false, true, false) => "\n\n",
-            (false, false, false) => " ",
-        });
-        body.push_str(&sentence);
-        in_list = item;
-    }
-    body
+    let picked = excerpts(question, locale, &[material]).into_iter().next();
+    picked.map_or_else(String::new, |picked| picked.text)
 }
 
 fn framed(opening: &str, body: &str, closing: &str) -> String {

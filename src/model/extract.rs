@@ -82,6 +82,8 @@ struct Read {
     number: usize,
     title: String,
     paragraphs: Vec<Paragraph>,
+    /// Tokens of the title.
+    titled: HashSet<u32>,
     /// Tokens of text, title and headings.
     all: HashSet<u32>,
 }
@@ -107,6 +109,10 @@ impl Paragraph {
         self.lines.last().is_some_and(|(line, _)| line.ends_with(':'))
     }
 
+    fn points_elsewhere(&self) -> bool {
+        self.lines.len() <= 3 && self.lines.iter().any(|(line, _)| line.contains("]("))
+    }
+
     fn chars(&self) -> usize {
         self.lines.iter().map(|(line, _)| line.chars().count() + 1).sum()
     }
@@ -130,7 +136,7 @@ impl Asked {
         let mut seen = HashSet::new();
         let words = informative(question, locale)
             .into_iter()
-            .filter(|term| seen.insert(term.word.clone()))
+            .filter(|term| !term.common && seen.insert(term.word.clone()))
             .map(|term| {
                 let found = term.forms.iter().filter_map(|form| frequency.get(form)).max();
                 let found = f64::from(found.copied().unwrap_or(0));
@@ -178,9 +184,12 @@ impl Asked {
             // The search has ranked the passages already, and knows more than shared words.
             let prior = (whole + 0.1) * (1.0 + 0.6 / f64::from(rank));
             for (at, paragraph) in passage.paragraphs.iter().enumerate() {
-                let fit = self.coverage(&paragraph.headed) + 0.5 * self.coverage(&paragraph.own);
-                // The first paragraph of an article says what it is about.
-                let score = prior * (fit + if at == 0 { 0.15 } else { 0.1 });
+                let fit = self.coverage(&paragraph.headed)
+                    + 0.5 * self.coverage(&paragraph.own)
+                    + 0.8 * self.coverage(&passage.titled);
+                // What mostly points to another page is no answer by itself.
+                let worth = if paragraph.points_elsewhere() { 0.6 } else { 1.0 };
+                let score = prior * worth * (fit + 0.1);
                 if best.as_ref().is_none_or(|(most, _)| score > *most) {
                     best = Some((score, Best { passage, at }));
                 }
@@ -276,12 +285,13 @@ fn read(passage: &MaterialPassage, locale: &str) -> Read {
             }
         }
     }
-    let mut all = tokens(&passage.title);
+    let titled = tokens(&passage.title);
+    let mut all = titled.clone();
     for heading in &headings {
         all.extend(tokens(heading));
     }
     all.extend(paragraphs.iter().flat_map(|p| &p.own));
-    Read { number: passage.number, title: passage.title.clone(), paragraphs, all }
+    Read { number: passage.number, title: passage.title.clone(), paragraphs, titled, all }
 }
 
 enum Block {

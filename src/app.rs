@@ -93,6 +93,5 @@ fn people(state: &AppState) -> OpenApiRouter<AppState> {
         .merge(access::http::router())
         .merge(contact::http::router())
         .merge(assistant::http::router())
-        .merge(assistant::inbox::http::router())
         .layer(around)
 }

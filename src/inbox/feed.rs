@@ -17,6 +17,7 @@ use crate::conversation::lists::{self, Artifact, ListRow};
 use crate::conversation::store::{self, Span};
 use crate::conversation::{Actor, AlarmFor, Change, Cursor, Heard, Logged, Record};
 use crate::db::{DbError, EngineKind};
+use crate::directory::Directory;
 use crate::hub::Availability;
 use crate::ids::{AgentId, ContactId, ConversationId, WorkspaceId};
 
@@ -488,13 +489,15 @@ pub(super) async fn changed_frame(
     events: &[Logged],
     cursor: Cursor,
 ) -> Result<Option<(Changed, ListRow)>, DbError> {
-    let directory = state.names.of(workspace).await?;
     let mut conn = state.conversations.db().read().await?;
     let Some(row) = lists::row(&mut conn, workspace, None, id).await? else { return Ok(None) };
     let marks = lists::read_marks(&mut conn, workspace, id).await?.into_iter().collect();
     let visitor_seqs = lists::visitor_seqs(&mut conn, workspace, id, COUNT_UNREAD).await?;
     drop(conn);
-    let online = state.conversations.wire().presence.visitor_online(row.conversation.contact);
+    let c = &row.conversation;
+    let enough = |directory: &Directory| directory.knows(c.inbox, c.holder.assignee());
+    let directory = state.names.of_knowing(workspace, enough).await?;
+    let online = state.conversations.wire().presence.visitor_online(c.contact);
     let view = View { directory: &directory, contact_name: row.contact_name.as_deref() };
     let frame = Changed {
         cursor,

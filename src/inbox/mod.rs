@@ -46,3 +46,6 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(alarms::list))
         .routes(routes!(alarms::acknowledge))
 }
+
+#[cfg(test)]
+mod tests;

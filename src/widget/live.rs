@@ -13,6 +13,7 @@ use crate::app::AppState;
 use crate::conversation::store::{self, Part};
 use crate::conversation::{Actor, Change, Draft, Heard, Live, Record};
 use crate::db::DbError;
+use crate::directory::Directory;
 use crate::ids::{ConversationId, TurnId};
 use crate::socket::{Code, Gone, Socket};
 
@@ -242,7 +243,8 @@ impl Listening<'_> {
         let c = &change.conversation;
         if c.epoch > self.epoch {
             self.epoch = c.epoch;
-            let directory = self.state.names.of(self.whose.workspace).await?;
+            let enough = |directory: &Directory| directory.knows(c.inbox, c.holder.assignee());
+            let directory = self.state.names.of_knowing(self.whose.workspace, enough).await?;
             let mut conn = self.state.conversations.db().read().await?;
             let conversation = visitor_state(&mut conn, c, &directory).await?;
             drop(conn);

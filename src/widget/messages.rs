@@ -16,6 +16,7 @@ use crate::conversation::{
     Actor, Closer, Command, Committed, Conversation, Event, Heard, Origin, Outcome, RequestVia,
     Target, Words,
 };
+use crate::directory::Directory;
 use crate::field;
 use crate::ids::{ConversationId, MessageId};
 use crate::inbox::commit_error;
@@ -154,7 +155,8 @@ async fn commit(
 }
 
 async fn state_of(state: &AppState, c: &Conversation) -> ApiResult<Json<VisitorState>> {
-    let directory = state.names.of(c.workspace).await?;
+    let enough = |directory: &Directory| directory.knows(c.inbox, c.holder.assignee());
+    let directory = state.names.of_knowing(c.workspace, enough).await?;
     let mut conn = state.conversations.db().read().await?;
     Ok(Json(view::visitor_state(&mut conn, c, &directory).await?))
 }

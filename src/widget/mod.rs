@@ -30,3 +30,6 @@ pub fn router(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(messages::seen))
         .layer(axum::middleware::from_fn_with_state(access, widget_cors))
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,12 +15,14 @@ pub mod model;
 
 pub mod access;
 pub mod api;
-pub mod assistant;
-pub mod contact;
-pub mod directory;
+pub mod jobs;
 
 pub mod hub;
 pub mod knowledge;
+
+pub mod assistant;
+pub mod contact;
+pub mod directory;
 
 pub mod conversation;
 pub mod socket;
@@ -29,6 +31,7 @@ pub mod words;
 pub mod conditions;
 
 pub mod assist;
+pub mod handoff;
 pub mod turn;
 
 pub mod app;
@@ -37,5 +40,7 @@ pub mod live;
 pub mod widget;
 
 pub mod assets;
+pub mod server;
+
 pub mod cli;
 pub mod demo;

@@ -262,6 +262,23 @@ pub async fn create_member(
     Ok((made == 1).then_some(agent))
 }
 
+/// Gives an account a new password.
+///
+/// # Errors
+/// What the database says.
+pub async fn set_password(
+    conn: &mut Conn,
+    email: &str,
+    password_hash: &str,
+) -> Result<(), DbError> {
+    sql("UPDATE account SET password_hash = $2 WHERE email = $1")
+        .bind(email)
+        .bind(password_hash)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Makes an invitation for the stored form of a token.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ pub mod error;
 pub mod extract;
 pub mod headers;
 pub mod layers;
+pub mod reference;
 
 pub use docs::{AgentErrors, InputErrors, MissingErrors, OpenErrors};
 pub use error::{ApiError, ErrorAnswer};

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::field::{self, Invalid};
 use crate::ids::KnowledgeBaseId;
+use crate::model::Tone;
 
 /// Languages an AI agent may be set to, by their ISO 639-1 codes.
 pub const LANGUAGES: [&str; 24] = [
@@ -41,7 +42,7 @@ pub struct AssistantConfig {
     /// `default` (as the server is set), `built-in`, `scripted` or the name of an endpoint.
     pub model: String,
     /// When a person is needed.
-    pub conditions: ConditionsConfig,
+    pub conditions: Conditions,
 }
 
 /// Who an AI agent is.
@@ -62,22 +63,10 @@ pub struct Identity {
     pub disclosure: BTreeMap<String, String>,
 }
 
-/// How an AI agent speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Tone {
-    /// Warm and informal.
-    Friendly,
-    /// To the point.
-    Neutral,
-    /// Polite and reserved.
-    Formal,
-}
-
 /// When a person is needed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct ConditionsConfig {
+pub struct Conditions {
     /// The visitor asks for one.
     pub asks_for_person: bool,
     /// The knowledge has no answer.
@@ -89,9 +78,9 @@ pub struct ConditionsConfig {
     /// The model fails; always on.
     pub model_failure: bool,
     /// The visitor says one of these.
-    pub phrases: Vec<Phrases>,
+    pub phrases: Vec<PhraseCondition>,
     /// What is written here is the case.
-    pub worded: Vec<Worded>,
+    pub worded: Vec<WordedCondition>,
 }
 
 /// A condition with a number.
@@ -107,7 +96,7 @@ pub struct Counted {
 /// Words that call a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Phrases {
+pub struct PhraseCondition {
     /// Shown to agents as the reason.
     pub name: String,
     /// The words.
@@ -117,14 +106,14 @@ pub struct Phrases {
 /// A case, in the admin's words, that calls a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Worded {
+pub struct WordedCondition {
     /// Shown to agents as the reason.
     pub name: String,
     /// The case.
     pub text: String,
 }
 
-impl Default for ConditionsConfig {
+impl Default for Conditions {
     fn default() -> Self {
         Self {
             asks_for_person: true,
@@ -157,7 +146,7 @@ impl AssistantConfig {
             knowledge_bases: Vec::new(),
             job_description: String::new(),
             model: "default".to_owned(),
-            conditions: ConditionsConfig::default(),
+            conditions: Conditions::default(),
         }
     }
 
@@ -252,7 +241,7 @@ fn by_language(
     Ok(checked)
 }
 
-impl ConditionsConfig {
+impl Conditions {
     fn validated(self) -> Result<Self, Invalid> {
         let at = |part: &str| format!("conditions.{part}");
         if !self.model_failure {
@@ -285,8 +274,10 @@ impl ConditionsConfig {
         for (index, group) in self.phrases.iter().enumerate() {
             let at = at(&format!("phrases[{index}]"));
             let name = name(format!("{at}.name"), &group.name)?;
-            phrases
-                .push(Phrases { name, phrases: words(&format!("{at}.phrases"), &group.phrases)? });
+            phrases.push(PhraseCondition {
+                name,
+                phrases: words(&format!("{at}.phrases"), &group.phrases)?,
+            });
         }
         let mut worded = Vec::with_capacity(self.worded.len());
         for (index, condition) in self.worded.iter().enumerate() {
@@ -297,7 +288,7 @@ impl ConditionsConfig {
             if text.is_empty() {
                 return Err(Invalid::new(field, "Must say when a person is needed."));
             }
-            worded.push(Worded { name, text });
+            worded.push(WordedCondition { name, text });
         }
         Ok(Self { phrases, worded, ..self })
     }
@@ -328,8 +319,8 @@ mod tests {
         assert_eq!(got.as_deref(), want);
     }
 
-    fn phrases(name: &str, phrases: &[&str]) -> Phrases {
-        Phrases {
+    fn phrases(name: &str, phrases: &[&str]) -> PhraseCondition {
+        PhraseCondition {
             name: name.to_owned(),
             phrases: phrases.iter().map(ToString::to_string).collect(),
         }
@@ -381,7 +372,8 @@ mod tests {
             |c| c.conditions.phrases = vec![phrases("", &["x"])],
             Some("conditions.phrases[0].name"),
         );
-        let worded = |name: &str, text: &str| Worded { name: name.into(), text: text.into() };
+        let worded =
+            |name: &str, text: &str| WordedCondition { name: name.into(), text: text.into() };
         check(|c| c.conditions.worded = vec![worded("a", "")], Some("conditions.worded[0].text"));
         check(
             |c| c.conditions.worded = vec![worded("a", "x"), worded("A", "y")],

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::config::{AssistantConfig, Tone};
+use super::config::AssistantConfig;
 use super::inbox::{self, Inbox, snippet};
 use super::models::{ModelOption, ModelOptions};
 use super::store::{self, Assistant, NotSaved};
@@ -18,6 +18,7 @@ use crate::api::{
 use crate::db::DbError;
 use crate::field::Invalid;
 use crate::ids::{AssistantId, InboxId, WorkspaceId};
+use crate::model::Tone;
 
 /// The routes of this feature, inboxes included.
 pub fn router<S>() -> OpenApiRouter<S>

@@ -154,6 +154,21 @@ pub(crate) fn say_error(line: &str) {
     let _gone = writeln!(std::io::stderr(), "{line}");
 }
 
+/// Returns when the process is told to stop (Ctrl-C, SIGTERM).
+pub(crate) async fn stopped() {
+    let interrupt = tokio::signal::ctrl_c();
+    let Ok(mut terminate) =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+    else {
+        let _told = interrupt.await;
+        return;
+    };
+    tokio::select! {
+        _ = interrupt => {}
+        _ = terminate.recv() => {}
+    }
+}
+
 /// What a command answers until the part it runs is wired in.
 fn not_in_this_build(command: &str) -> ExitCode {
     say_error(&format!("baton {command}: not in this build"));

@@ -15,69 +15,10 @@ use crate::ids::MessageId;
 pub use asks_for_person::asks_for_person;
 pub use fold::{contains_phrase, fold};
 
-/// A business's takeover conditions, as configured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Conditions {
-    /// The visitor asks for a person in words.
-    pub asks_for_person: bool,
-    /// The knowledge does not answer.
-    pub no_answer: bool,
-    /// Several answers in a row failed.
-    pub failed_answers: Counted,
-    /// The AI has answered often enough.
-    pub max_turns: Counted,
-    /// The model gave no answer. Always on.
-    pub model_failure: bool,
-    /// Words that hand over wherever they occur.
-    pub phrases: Vec<PhraseCondition>,
-    /// Conditions in the business's own words, judged by a model.
-    pub worded: Vec<WordedCondition>,
-}
+pub use crate::assistant::config::{Conditions, Counted, PhraseCondition, WordedCondition};
 
-impl Default for Conditions {
-    fn default() -> Self {
-        Self {
-            asks_for_person: true,
-            no_answer: true,
-            failed_answers: Counted { enabled: true, count: 2 },
-            max_turns: Counted { enabled: false, count: 20 },
-            model_failure: true,
-            phrases: Vec::new(),
-            worded: Vec::new(),
-        }
-    }
-}
-
-/// A condition on a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Counted {
-    /// Whether it counts at all.
-    pub enabled: bool,
-    /// The number at which it fires.
-    pub count: u32,
-}
-
-/// Words that hand over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PhraseCondition {
-    /// What agents call it.
-    pub name: String,
-    /// Whole words or phrases; case and accents do not matter.
-    pub phrases: Vec<String>,
-}
-
-/// A condition in the business's own words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WordedCondition {
-    /// What agents call it.
-    pub name: String,
-    /// What must be true.
-    pub text: String,
-}
+/// The longest quotation kept as evidence, in characters; the whole message is a click away.
+const MAX_QUOTE_CHARS: usize = 500;
 
 /// What the typed conditions are judged by.
 #[derive(Debug, Clone, Copy)]
@@ -178,7 +119,7 @@ fn fired(
     Fired {
         code,
         condition: condition.map(str::to_owned),
-        evidence: evidence.map(|words| words.trim().to_owned()),
+        evidence: evidence.map(|words| words.trim().chars().take(MAX_QUOTE_CHARS).collect()),
         message_id: message.map(PublicMessage::id),
     }
 }

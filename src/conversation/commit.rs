@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::events::{Change, Cursor, Evidence, Logged, Wire};
 use super::message::{Actor, Message, MessageKind};
 use super::record::{Entry, NoticeCode, Record};
-use super::state::{Conversation, Fence, Holder};
+use super::state::{Conversation, Fence, Holder, Pace};
 use super::step::{Effect, Event, Facts, Fresh, Refused, Step, start, step};
 use super::store::{self, Lease, Loaded, Origin};
 use crate::clock::Clock;
@@ -144,6 +144,7 @@ pub struct Conversations {
     ids: Ids,
     wire: Arc<Wire>,
     node: NodeId,
+    pace: Option<Pace>,
 }
 
 type Outcome = Result<Committed, CommitError>;
@@ -153,7 +154,14 @@ impl Conversations {
     #[must_use]
     pub fn new(db: Db, clock: Clock, ids: Ids, wire: Arc<Wire>) -> Self {
         let node = ids.fresh();
-        Self { db, clock, ids, wire, node }
+        Self { db, clock, ids, wire, node, pace: None }
+    }
+
+    /// With the installation's pace of turns instead of the standard one.
+    #[must_use]
+    pub fn with_pace(mut self, pace: Pace) -> Self {
+        self.pace = Some(pace);
+        self
     }
 
     /// Everything live.
@@ -424,7 +432,10 @@ impl Conversations {
                 .turn()
                 .is_some_and(|turn| self.wire.gates.may_have_released(turn.id)),
             lease_expired: loaded.lease_until.is_none_or(|until| until <= now),
-            policy: loaded.policy.clone(),
+            policy: match self.pace {
+                Some(pace) => loaded.policy.clone().at(pace),
+                None => loaded.policy.clone(),
+            },
             fresh: Fresh {
                 turn: self.ids.fresh(),
                 notices: [self.ids.fresh(), self.ids.fresh()],

@@ -10,6 +10,7 @@ mod state;
 mod step;
 pub mod store;
 
+pub use crate::assistant::inbox::ReopenTo;
 pub use commit::{
     Command, CommitError, Committed, Conversations, TURN_LEASE, Target, TurnRecord, Words,
 };
@@ -19,11 +20,28 @@ pub use message::{
 };
 pub use record::{
     AlarmFor, CancelReason, EndedBy, Entry, Exemption, HandoffCode, NoticeCode, Outcome, Record,
-    ReopenTo, RequestVia,
+    RequestVia,
 };
 pub use state::{
-    AiMode, AssigneeMissed, Column, Conversation, Fence, Holder, Mark, Obligation, Phase, Policy,
-    Return, Snooze, Timer, TimerKind, Turn,
+    AiMode, AssigneeMissed, Column, Conversation, Fence, Holder, Mark, Obligation, Pace, Phase,
+    Policy, Return, Snooze, Timer, TimerKind, Turn,
 };
 pub use step::{By, Closer, Effect, Event, Facts, Fresh, Refused, Reply, Step, start, step};
 pub use store::Origin;
+
+#[cfg(test)]
+mod bullet_tests;
+#[cfg(test)]
+mod commit_tests;
+#[cfg(test)]
+mod property_laws;
+#[cfg(test)]
+mod property_model;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod table_agents;
+#[cfg(test)]
+mod table_tests;
+#[cfg(test)]
+mod test_world;

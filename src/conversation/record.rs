@@ -180,19 +180,6 @@ named! {
     }
 }
 
-/// Who gets a conversation that the visitor reopens, by the inbox's policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ReopenTo {
-    /// The AI, if it may hold; else the queue.
-    #[default]
-    Assistant,
-    /// The last human, if available; else the queue.
-    LastHuman,
-    /// The queue.
-    Queue,
-}
-
 /// Where a conversation starts or reopens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "holder", rename_all = "snake_case")]

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::message::Actor;
-use super::record::{Exemption, HandoffCode, Outcome, Record, ReopenTo};
+use super::record::{Exemption, HandoffCode, Outcome, Record};
+use crate::assistant::inbox::{InboxSettings, ReopenTo};
 use crate::clock::Timestamp;
 use crate::ids::{
     AgentId, AssistantId, ContactId, ConversationId, InboxId, MessageId, TeamId, TurnId,
@@ -266,6 +267,8 @@ pub struct Conversation {
     pub asked: Option<Mark>,
     /// The open promise.
     pub obligation: Option<Obligation>,
+    /// The anchor of the last alarm, and its step: a promise over the same anchor goes on from there.
+    pub alarmed: Option<(u64, u32)>,
     /// The last visitor message.
     pub last_visitor: Option<Mark>,
     /// The last public message, notices apart: anchor of the idle timers.
@@ -288,9 +291,8 @@ pub struct Conversation {
     pub participants: BTreeSet<AgentId>,
 }
 
-/// What the inbox's owner decided; durations with their defaults.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+/// What the inbox's owner decided, durations with their defaults; the pace of turns is the installation's.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// Who gets a conversation that the visitor reopens.
     pub reopen_to: ReopenTo,
@@ -331,6 +333,43 @@ impl Default for Policy {
             max_supersedes: 2,
             supersede_within_ms: 15_000,
         }
+    }
+}
+
+/// How fast turns follow the visitor: one setting for the whole installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Wait for more words before the AI answers, in ms.
+    pub debounce_ms: u64,
+    /// Turns superseded at most between two assistant commits.
+    pub max_supersedes: u32,
+    /// Age of the oldest unanswered message up to which a turn may be superseded, in ms.
+    pub supersede_within_ms: u64,
+}
+
+impl From<&InboxSettings> for Policy {
+    fn from(settings: &InboxSettings) -> Self {
+        let timings = settings.timings;
+        Self {
+            reopen_to: settings.reopen_to,
+            ai_answer_ms: timings.assistant_reply_ms,
+            human_answer_ms: timings.human_reply_ms,
+            escalate_ms: timings.escalate_ms,
+            idle_nudge_ms: timings.idle_nudge_ms.unwrap_or(0),
+            idle_close_ms: timings.idle_close_ms.unwrap_or(0),
+            ..Self::default()
+        }
+    }
+}
+
+impl Policy {
+    /// With the installation's pace.
+    #[must_use]
+    pub fn at(mut self, pace: Pace) -> Self {
+        self.debounce_ms = pace.debounce_ms;
+        self.max_supersedes = pace.max_supersedes;
+        self.supersede_within_ms = pace.supersede_within_ms;
+        self
     }
 }
 
@@ -407,6 +446,7 @@ impl Conversation {
             waiting: None,
             asked: None,
             obligation: None,
+            alarmed: None,
             last_visitor: None,
             last_public: None,
             nudged: None,
@@ -644,7 +684,10 @@ impl Conversation {
                     anchor: *anchor,
                     opened_at: at,
                     due_at: Some(*due_at),
-                    step: 0,
+                    step: self
+                        .alarmed
+                        .filter(|(over, _)| over == anchor)
+                        .map_or(0, |(_, step)| step),
                 });
             }
             Record::ObligationMoved { due_at, step } => {
@@ -654,7 +697,8 @@ impl Conversation {
                 }
             }
             Record::ObligationEnded { .. } => self.obligation = None,
-            Record::AlarmRaised { .. } | Record::AlarmAcknowledged { .. } => {}
+            Record::AlarmRaised { anchor, step, .. } => self.alarmed = Some((*anchor, *step)),
+            Record::AlarmAcknowledged { .. } => {}
         }
     }
 

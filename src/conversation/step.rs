@@ -9,11 +9,12 @@ use super::derive;
 use super::message::Actor;
 use super::record::{
     AlarmFor, CancelReason, EndedBy, Entry, Exemption, HandoffCode, NoticeCode, Outcome, Record,
-    ReopenTo, RequestVia,
+    RequestVia,
 };
 use super::state::{
     AiMode, AssigneeMissed, Column, Conversation, Fence, Holder, Phase, Policy, TimerKind,
 };
+use crate::assistant::inbox::ReopenTo;
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, AlarmId, AssistantId, MessageId, TeamId, TurnId};
 

@@ -8,6 +8,7 @@ use super::events::{Cursor, Evidence, Logged};
 use super::message::{Actor, Message};
 use super::record::{AlarmFor, EndedBy, Record};
 use super::state::{Conversation, Holder, Policy};
+use crate::assistant::inbox::InboxSettings;
 use crate::clock::Timestamp;
 use crate::db::{Conn, DbError, sql};
 use crate::ids::{
@@ -68,12 +69,6 @@ struct LoadedRow {
     lease_until: Option<i64>,
 }
 
-#[derive(serde::Deserialize)]
-struct InboxSettings {
-    #[serde(default)]
-    policy: Policy,
-}
-
 impl TryFrom<LoadedRow> for Loaded {
     type Error = DbError;
     fn try_from(row: LoadedRow) -> Result<Self, DbError> {
@@ -81,7 +76,7 @@ impl TryFrom<LoadedRow> for Loaded {
         let assistant = parse_opt(row.assistant.as_deref(), "inbox.assistant")?;
         Ok(Self {
             conversation: from_json(&row.state, "conversation.state")?,
-            policy: settings.policy,
+            policy: Policy::from(&settings),
             assistant: assistant.zip(row.assistant_name),
             locale: row.locale,
             lease_until: row.lease_until.map(Timestamp::from_millis),
@@ -131,7 +126,7 @@ pub(super) async fn load_inbox(
     let Some(row) = row else { return Ok(None) };
     let settings: InboxSettings = from_json(&row.settings, "inbox.settings")?;
     let assistant = parse_opt(row.assistant.as_deref(), "inbox.assistant")?;
-    Ok(Some((settings.policy, assistant.zip(row.assistant_name))))
+    Ok(Some((Policy::from(&settings), assistant.zip(row.assistant_name))))
 }
 
 /// The conversation of a contact in an inbox.

@@ -37,3 +37,20 @@ async fn fresh_postgres(server: &str) -> String {
     conn.execute(AssertSqlSafe(made.as_str())).await.expect("makes a database");
     options.database(&name).to_url_lossy().to_string()
 }
+
+/// Puts an empty workspace into a database.
+///
+/// # Panics
+/// When it cannot be stored: the test cannot run.
+pub async fn workspace(db: &Db, workspace: crate::ids::WorkspaceId) {
+    db.write(move |conn| {
+        Box::pin(async move {
+            super::sql("INSERT INTO workspace (id, name, created_at) VALUES ($1, 'Test', 0)")
+                .bind(workspace)
+                .execute(conn)
+                .await
+        })
+    })
+    .await
+    .expect("stores a workspace");
+}

@@ -164,20 +164,18 @@ async fn commit_group(conn: &mut Conn, mut group: Vec<Box<dyn Work>>) {
             }
         }
         Err(lost) if group.len() == 1 => {
-            for unit in group {
-                unit.finish(Err(DbError::Sql(sqlx::Error::Protocol(lost.to_string()))));
+            if let Some(unit) = group.pop() {
+                unit.finish(Err(lost));
             }
         }
         Err(_) => {
             for unit in group {
-                let mut alone = vec![unit];
-                let outcome = try_group(conn, &mut alone).await.map_or_else(Err, |mut outcomes| {
-                    outcomes.pop().unwrap_or(Err(DbError::Closed))
-                });
-                for unit in alone {
-                    unit.finish(outcome);
-                    break;
-                }
+                let mut alone = [unit];
+                let outcome = try_group(conn, &mut alone)
+                    .await
+                    .and_then(|mut outcomes| outcomes.pop().unwrap_or(Err(DbError::Closed)));
+                let [unit] = alone;
+                unit.finish(outcome);
             }
         }
     }

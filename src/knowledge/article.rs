@@ -116,7 +116,7 @@ impl ArticleDraft {
         {
             return Err(invalid(
                 "url",
-                "is not a web address: it must start with https:// or http://",
+                "is not a web address: it must start with https://, http:// or /",
             ));
         }
         Ok(self)
@@ -132,13 +132,14 @@ fn is_locale(locale: &str) -> bool {
         && parts.all(|p| (1..=8).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
+/// A full address, or a path on the site that the visitor is on.
 fn is_web_address(url: &str) -> bool {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    rest.is_some_and(|rest| {
-        !rest.is_empty()
-            && !rest.starts_with('/')
-            && !url.contains(|c: char| c.is_whitespace() || c.is_control())
-    }) && url.len() <= 2_000
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let named = host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'));
+    let path = url.starts_with('/') && !url.starts_with("//") && !url.starts_with("/\\");
+    (named || path)
+        && url.len() <= 2_000
+        && !url.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 /// A question and its answer as an article: the question is the heading, so that it is the section that is cited.
@@ -282,6 +283,7 @@ mod tests {
             ("---\ntitle: A\naudience: everyone\n---\nx", "`audience`"),
             ("---\ntitle: A\nupdated: soon\n---\nx", "`updated`"),
             ("---\ntitle: A\nurl: javascript:alert(1)\n---\nx", "`url`"),
+            ("---\ntitle: A\nurl: //evil.example\n---\nx", "`url`"),
             ("---\ntitle: A\nlocale: english!\n---\nx", "`locale`"),
             ("---\ntitle: A\ntitle: B\n---\nx", "`title`"),
             ("---\ntitle: A\n", "no end"),

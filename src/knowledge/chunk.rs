@@ -1,8 +1,8 @@
 //! Cuts an article into chunks: pieces that are found, shown and cited on their own. Pure.
 //!
-//! A heading begins a new chunk, because the section under it is what answers a question. A long section is cut between
-//! blocks; a long list between items; a long table between rows, its header repeated; a long paragraph between sentences.
-//! Code stays whole as long as it is bearable.
+//! Chunks begin at headings; short neighbouring sections share one, each under its heading line. A long section is cut
+//! between blocks; a long list between items; a long table between rows, its header repeated; a long paragraph between
+//! sentences. Code stays whole as long as it is bearable.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -18,7 +18,11 @@ const MAX_WORDS: usize = 350;
 /// A section longer than [`MAX_WORDS`] is cut into pieces of about this size.
 const WANTED_WORDS: usize = 240;
 
-/// Sections shorter than this join their neighbour under the same heading.
+/// Sections shorter than this are joined with what follows: a chunk of three lines is found less well, because a question
+/// shares its words with the whole matter more than with one line of it.
+const MIN_WORDS: usize = 120;
+
+/// A remainder smaller than this stays with what it follows.
 const TINY_WORDS: usize = 25;
 
 /// A code block longer than this is cut after all, between lines.
@@ -27,23 +31,27 @@ const MAX_CODE_WORDS: usize = 700;
 /// One piece of an article.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChunkDraft {
-    /// The headings above it, outermost first, joined by ` › `; empty at the top of an article.
+    /// The headings above it, outermost first, joined by ` › `; those of several sections side by side, by ` · `. Empty at
+    /// the top of an article.
     pub section: String,
     /// Its words, Markdown.
     pub text: String,
 }
 
 /// Between the headings of a section path.
-pub const SECTION_SEPARATOR: &str = " › ";
+const BELOW: &str = " › ";
+
+/// Between the headings of sections that share a chunk.
+const BESIDE: &str = " · ";
 
 /// The chunks of an article, in order. A first-level heading that only repeats the title adds nothing to the path.
 #[must_use]
 pub fn chunk(title: &str, body: &str) -> Vec<ChunkDraft> {
-    let sections = join_tiny(sections(title, body));
+    let sections = join_short(sections(title, body));
     sections
         .into_iter()
         .flat_map(|section| {
-            let path = section.path.join(SECTION_SEPARATOR);
+            let path = section.path.join(BELOW);
             pack(&section.blocks)
                 .into_iter()
                 .map(move |text| ChunkDraft { section: path.clone(), text })
@@ -198,35 +206,54 @@ fn line_start(body: &str, at: usize) -> usize {
     if body[line..at].chars().all(|c| c == ' ' || c == '\t') { line } else { at }
 }
 
-/// Neighbours under the same heading that are both tiny become one, each keeping its own heading line.
-fn join_tiny(sections: Vec<Section>) -> Vec<Section> {
-    let mut out: Vec<(Section, bool)> = Vec::new();
+/// Joins short neighbours, the last one backwards if it is short too.
+fn join_short(sections: Vec<Section>) -> Vec<Section> {
+    let mut groups: Vec<Vec<Section>> = Vec::new();
     for section in sections {
-        let tiny = section.words() < TINY_WORDS && section.path.len() > 1;
-        if let Some((last, joined)) = out.last_mut()
-            && tiny
-            && last.words() < TINY_WORDS
-        {
-            let depth = section.path.len();
-            let parent = &section.path[..depth - 1];
-            let siblings = !*joined && last.path.len() == depth && last.path.starts_with(parent);
-            if siblings || (*joined && last.path == parent) {
-                if siblings && let Some(heading) = last.path.pop() {
-                    last.blocks.insert(0, heading_line(&heading));
-                    *joined = true;
-                }
-                last.blocks.extend(section.path.last().map(|heading| heading_line(heading)));
-                last.blocks.extend(section.blocks);
-                continue;
-            }
+        match groups.last_mut() {
+            Some(group) if has_room(group, &section) => group.push(section),
+            _ => groups.push(vec![section]),
         }
-        out.push((section, false));
     }
-    out.into_iter().map(|(section, _)| section).collect()
+    groups.into_iter().map(joined).collect()
 }
 
-fn heading_line(heading: &str) -> Block {
-    Block { text: format!("### {heading}"), kind: Kind::Prose }
+fn has_room(group: &[Section], next: &Section) -> bool {
+    let words: usize = group.iter().map(Section::words).sum();
+    let more = next.words();
+    (words < MIN_WORDS || more < TINY_WORDS) && words + more <= MAX_WORDS
+}
+
+/// One section out of several: the path they share, their own headings side by side, and a heading line above each.
+fn joined(mut group: Vec<Section>) -> Section {
+    if group.len() == 1 {
+        return group.remove(0);
+    }
+    let shared = (0..).find(|&i| {
+        group.iter().any(|s| s.path.get(i) != group[0].path.get(i) || s.path.len() <= i)
+    });
+    let shared = shared.unwrap_or(0);
+    let mut path: Vec<String> = group[0].path[..shared].to_vec();
+    let mut beside: Vec<String> = Vec::new();
+    let mut blocks = Vec::new();
+    let mut above: Vec<String> = path.clone();
+    for section in group {
+        if let Some(own) = section.path.get(shared).filter(|own| !beside.contains(own)) {
+            beside.push(own.clone());
+        }
+        for (depth, heading) in section.path.iter().enumerate().skip(shared) {
+            if above.get(..=depth) != Some(&section.path[..=depth]) {
+                let text = format!("{} {heading}", "#".repeat((depth + 2).min(6)));
+                blocks.push(Block { text, kind: Kind::Prose });
+            }
+        }
+        above = section.path;
+        blocks.extend(section.blocks);
+    }
+    if !beside.is_empty() {
+        path.push(beside.join(BESIDE));
+    }
+    Section { path, blocks }
 }
 
 /// Packs the blocks of one section into texts of bearable size.

@@ -12,22 +12,24 @@ fn sections_of(body: &str) -> Vec<(String, String)> {
 
 #[test]
 fn headings_begin_chunks_and_give_the_path() {
+    let long = words(130);
     let body = format!(
-        "# Title\n\nIntro.\n\n## Returns\n\n{}\n\n### Abroad *now*\n\n{}\n\n## Shipping\n\nFast.",
-        words(30),
-        words(30)
+        "# Title\n\n{long}\n\n## Returns\n\n{long}\n\n### Abroad *now*\n\n{long}\n\n## Shipping\n\nFast."
     );
-    let found: Vec<String> = sections_of(&body).into_iter().map(|(section, _)| section).collect();
-    assert_eq!(found, ["", "Returns", "Returns › Abroad now", "Shipping"]);
+    let found = sections_of(&body);
+    let sections: Vec<&str> = found.iter().map(|(section, _)| section.as_str()).collect();
+    assert_eq!(sections, ["", "Returns", "Returns · Shipping"]);
+    assert!(found[2].1.ends_with("## Shipping\n\nFast."));
 }
 
 #[test]
-fn tiny_neighbours_under_one_heading_become_one() {
-    let body = "## Hours\n\n### Monday\n\nNine to five.\n\n### Tuesday\n\nTen to six.\n\n## Other\n\nText.";
-    let found = sections_of(body);
-    assert_eq!(found.len(), 2);
-    assert_eq!(found[0].0, "Hours");
-    assert_eq!(found[0].1, "### Monday\n\nNine to five.\n\n### Tuesday\n\nTen to six.");
+fn short_neighbours_share_a_chunk_under_their_headings() {
+    let body = "## Hours\n\n### Monday\n\nNine to five.\n\n### Tuesday\n\nTen to six.";
+    let text = "### Monday\n\nNine to five.\n\n### Tuesday\n\nTen to six.";
+    assert_eq!(sections_of(body), [("Hours › Monday · Tuesday".to_owned(), text.to_owned())]);
+    let body = "Intro.\n\n## Hours\n\n### Monday\n\nNine to five.\n\n## Place\n\nBandung.";
+    let text = "Intro.\n\n## Hours\n\n### Monday\n\nNine to five.\n\n## Place\n\nBandung.";
+    assert_eq!(sections_of(body), [("Hours · Place".to_owned(), text.to_owned())]);
 }
 
 #[test]

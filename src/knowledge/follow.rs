@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::db::{Db, DbError};
 use crate::ids::{KnowledgeBaseId, WorkspaceId};
-use crate::text::{Language, terms};
+use crate::text::Language;
 
-use super::chunk::indexed_text;
 use super::index::{BaseKey, Difference, IndexError, Point, TokenCounts, VectorIndex};
 use super::service::KnowledgeError;
 use super::store::{self, IndexedRow, parsed};
@@ -90,13 +89,11 @@ impl Follower {
 }
 
 fn point(row: IndexedRow, encoder: &str) -> Result<Point, DbError> {
-    let language = Language::of_locale(&row.locale);
-    let words = terms(&indexed_text(&row.title, &row.section, &row.text), language.as_slice());
     Ok(Point {
         chunk: parsed(&row.id)?,
         article: parsed(&row.article)?,
         audience: row.audience.parse().map_err(DbError::Broken)?,
-        tokens: TokenCounts::of(&words),
+        tokens: TokenCounts::of_chunk(&row.title, &row.section, &row.text, &row.locale),
         dense: row.dense.filter(|_| row.encoder == encoder).map(|bytes| floats_of(&bytes)),
     })
 }

@@ -47,7 +47,7 @@ pub struct IngestReport {
 }
 
 impl Knowledge {
-    /// Makes the base hold what the folder holds: every `.md` file below it, its path within the folder being its key.
+    /// Makes the base hold what the folder holds: every `.md` file below it except READMEs, its path within the folder being its key.
     ///
     /// # Errors
     /// [`KnowledgeError::Folder`] if the folder itself cannot be read; a file that cannot be taken is in the report.
@@ -173,9 +173,13 @@ fn walk(root: &Path, folder: &Path, depth: usize, listing: &mut Listing) {
     }
 }
 
+/// Markdown; a README is about the folder, not for its readers.
 fn is_article(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|e| e.eq_ignore_ascii_case("md") || e.eq_ignore_ascii_case("markdown"))
+    let readme = path.file_stem().is_some_and(|stem| stem.eq_ignore_ascii_case("readme"));
+    !readme
+        && path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("md") || e.eq_ignore_ascii_case("markdown"))
 }
 
 /// A link is followed only to a file within the folder.

@@ -18,11 +18,6 @@ use super::index::{
     VectorIndex,
 };
 
-/// BM25 in the Lucene variant: how fast repeated words stop counting …
-const K1: f64 = 1.2;
-/// … and how much long texts are held back.
-const B: f64 = 0.75;
-
 /// All bases of this process.
 #[derive(Debug, Default)]
 pub struct MemoryIndex {
@@ -157,28 +152,17 @@ type Place = (usize, u32);
 /// BM25 of every slot that holds a wanted token; all bases count as one collection.
 fn lexical(bases: &[Arc<Base>], query: &IndexQuery<'_>) -> Vec<(Place, f64)> {
     let totals = totals(bases, query.reader);
-    if totals.chunks == 0 {
-        return Vec::new();
-    }
-    #[expect(clippy::cast_precision_loss, reason = "counts of chunks and words")]
-    let (chunks, average) =
-        (totals.chunks as f64, (totals.words as f64 / totals.chunks as f64).max(1.0));
+    let statistics = Statistics { chunks: totals.chunks, words: totals.words, frequencies: vec![] };
     let mut scores: Vec<Vec<f64>> = bases.iter().map(|base| vec![0.0; base.slots.len()]).collect();
     for &(token, weight) in query.tokens {
         let frequency = frequency(bases, query.reader, token);
-        if frequency == 0 {
-            continue;
-        }
-        #[expect(clippy::cast_precision_loss, reason = "a count of chunks")]
-        let frequency = frequency as f64;
-        let idf = (1.0 + (chunks - frequency + 0.5) / (frequency + 0.5)).ln() * f64::from(weight);
-        for (base, scores) in bases.iter().zip(&mut scores) {
+        let worth = statistics.idf(frequency) * f64::from(weight);
+        for (base, scores) in bases.iter().zip(&mut scores).filter(|_| frequency > 0) {
             for posting in base.postings.get(&token).into_iter().flatten() {
                 if base.readable(posting.slot, query.reader) {
-                    let length = f64::from(base.slots[posting.slot as usize].length);
-                    let count = f64::from(posting.count);
-                    let held_back = K1 * (1.0 - B + B * length / average);
-                    scores[posting.slot as usize] += idf * count / (count + held_back);
+                    let length = base.slots[posting.slot as usize].length;
+                    scores[posting.slot as usize] +=
+                        worth * statistics.saturation(posting.count, length);
                 }
             }
         }
@@ -248,7 +232,6 @@ fn best(bases: &[Arc<Base>], mut found: Vec<(Place, f64)>, limit: usize) -> Vec<
 fn search(bases: &[Arc<Base>], query: &IndexQuery<'_>) -> Vec<Hit> {
     let words = lexical(bases, query);
     let meanings = query.dense.map(|wanted| dense(bases, query, wanted)).unwrap_or_default();
-    let cosines: HashMap<Place, f32> = meanings.iter().map(|&(p, c)| (p, narrow(c))).collect();
     let ranked = if meanings.is_empty() {
         best(bases, words, query.limit)
     } else {
@@ -260,17 +243,13 @@ fn search(bases: &[Arc<Base>], query: &IndexQuery<'_>) -> Vec<Hit> {
         }
         best(bases, fused.into_iter().collect(), query.limit)
     };
-    let hit = |(place, score): (Place, f64)| Hit {
-        chunk: bases[place.0].slots[place.1 as usize].chunk,
-        score,
-        cosine: cosines.get(&place).copied(),
+    let hit = |(place, score): (Place, f64)| {
+        let base = &bases[place.0];
+        let slot = &base.slots[place.1 as usize];
+        let row = base.row(slot).zip(query.dense).filter(|(row, wanted)| row.len() == wanted.len());
+        Hit { chunk: slot.chunk, score, cosine: row.map(|(row, wanted)| dot(row, wanted)) }
     };
     ranked.into_iter().map(hit).collect()
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "it was an f32 before")]
-fn narrow(cosine: f64) -> f32 {
-    cosine as f32
 }
 
 impl MemoryIndex {
@@ -311,8 +290,10 @@ impl VectorIndex for MemoryIndex {
         tokens: &[u32],
     ) -> Result<Statistics, IndexError> {
         let bases = self.snapshots(bases);
+        let totals = totals(&bases, reader);
         Ok(Statistics {
-            chunks: totals(&bases, reader).chunks,
+            chunks: totals.chunks,
+            words: totals.words,
             frequencies: tokens.iter().map(|&token| frequency(&bases, reader, token)).collect(),
         })
     }

@@ -7,6 +7,7 @@
 pub mod article;
 pub mod chunk;
 mod embedder;
+mod extract;
 mod follow;
 pub mod index;
 mod ingest;
@@ -19,6 +20,7 @@ mod service;
 mod store;
 
 pub use embedder::{EmbedError, EmbedPurpose, Embedder};
+pub use extract::best_sentences;
 pub use ingest::{FOLDER, IngestProblem, IngestReport};
 pub use memory::MemoryIndex;
 pub use passage::{Audience, Citation, Passage, PublicPassage};

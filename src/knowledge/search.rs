@@ -4,22 +4,22 @@ use std::collections::HashSet;
 
 use crate::db::DbError;
 use crate::ids::{ChunkId, KnowledgeBaseId, WorkspaceId};
-use crate::text::{Language, Term, terms};
+use crate::text::terms;
 
-use super::chunk::indexed_text;
 use super::embedder::EmbedPurpose;
-use super::index::{Hit, IndexQuery, Reader};
-use super::relevance::Question;
+use super::index::{Hit, IndexQuery, Reader, TokenCounts};
+use super::relevance::{Question, Wording};
 use super::service::{Knowledge, KnowledgeError, normalised};
 use super::store::{self, MAX_PASSAGES, PassageRow, parsed};
 use super::{Passage, PublicPassage};
 
-/// How many distinct words of a question are looked for: the first ones.
-const MAX_TERMS: usize = 128;
-
 /// A passage in the asker's language scores this much higher: enough to win against the same content in another language,
 /// too little to beat a better answer.
 const LOCALE_BOOST: f64 = 1.1;
+
+/// The cosine from which a passage counts as an answer although its words do not reach the floor: the paraphrases that a
+/// model is there for. Provisional: typical of current models, not yet measured on one.
+const CLOSE_IN_MEANING: f32 = 0.5;
 
 /// Passages that share this much of their words are one passage twice.
 const DUPLICATE: f64 = 0.9;
@@ -68,15 +68,13 @@ impl Knowledge {
         let (current, dense) =
             tokio::join!(self.follower.bring_up_to_date(workspace, bases), self.embedded(query));
         let current = current?;
-        let words = distinct(terms(query, &current.languages));
-        let forms: Vec<u32> = words.iter().flat_map(|term| term.forms.iter().copied()).collect();
-        let statistics = self.index.statistics(&current.bases, reader, &forms).await?;
-        let question = Question::new(&words, &statistics);
-        let tokens = weighted(&words);
+        let wording = Wording::new(terms(query, &current.languages), &current.languages);
+        let statistics = self.index.statistics(&current.bases, reader, &wording.ids()).await?;
+        let question = Question::new(&wording, &statistics);
         let wanted = IndexQuery {
             bases: &current.bases,
             reader,
-            tokens: &tokens,
+            tokens: &wording.tokens,
             dense: dense.as_deref(),
             limit: MAX_PASSAGES,
         };
@@ -103,19 +101,6 @@ impl Knowledge {
     }
 }
 
-/// Each word of a question once.
-fn distinct(all: Vec<Term>) -> Vec<Term> {
-    let mut seen = HashSet::new();
-    all.into_iter().filter(|term| seen.insert(term.forms[0])).take(MAX_TERMS).collect()
-}
-
-/// The tokens to look for; one that several words share counts once.
-fn weighted(words: &[Term]) -> Vec<(u32, f32)> {
-    let mut seen = HashSet::new();
-    let forms = words.iter().flat_map(|term| term.forms.iter().copied());
-    forms.filter(|form| seen.insert(*form)).map(|form| (form, 1.0)).collect()
-}
-
 struct Candidate {
     passage: Passage,
     tokens: HashSet<u32>,
@@ -130,10 +115,16 @@ impl Candidate {
     ) -> Result<Self, DbError> {
         let chunk_id: ChunkId = parsed(&row.id)?;
         let hit = hits.iter().find(|hit| hit.chunk == chunk_id);
-        let language = Language::of_locale(&row.locale);
-        let words = terms(&indexed_text(&row.title, &row.section, &row.text), language.as_slice());
-        let tokens: HashSet<u32> = words.into_iter().flat_map(|term| term.forms).collect();
-        let fit = question.fit(&tokens);
+        let counts = TokenCounts::of_chunk(&row.title, &row.section, &row.text, &row.locale);
+        let mut fit = question.fit(&counts);
+        if let Some(cosine) = hit.and_then(|hit| hit.cosine)
+            && !fit.kept
+            && cosine >= CLOSE_IN_MEANING
+        {
+            fit.kept = true;
+            fit.why = format!("kept: close in meaning, cosine {cosine:.2}; by words {}", fit.why);
+        }
+        let tokens = counts.counts.into_iter().map(|(token, _)| token).collect();
         let boost =
             if locale.is_some_and(|l| same_language(l, &row.locale)) { LOCALE_BOOST } else { 1.0 };
         let passage = Passage {

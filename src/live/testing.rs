@@ -16,16 +16,23 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use crate::access::session::{self, NewSession};
 use crate::access::testing::{self, Answer, Client, send};
 use crate::access::{AllowedOrigins, Role, store as people};
-use crate::app::{AppState, api_router};
-use crate::assistant::AssistantConfig;
+use crate::app::{AppState, Minds, api_router};
+use crate::assist::Assistance;
 use crate::assistant::inbox::InboxSettings;
 use crate::assistant::inbox::store::NewInbox;
+use crate::assistant::{AssistantConfig, ModelOptions};
+use crate::config::Config;
 use crate::conversation::{
     Command, Committed, Conversation, Conversations, Draft, Event, Fence, Reply, Target, Wire,
     Words,
 };
 use crate::db::Db;
 use crate::ids::{AgentId, AssistantId, ContactId, ConversationId, Ids, InboxId, WorkspaceId};
+use crate::knowledge::Knowledge;
+use crate::model::prompt::Prompts;
+use crate::model::tokens::Calibration;
+use crate::server;
+use crate::turn::{Limits, Producer};
 
 /// How long a test waits for an event before it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,12 +53,36 @@ pub(crate) async fn world_with(db: Db, adjust: impl FnOnce(&mut AppState)) -> Wo
     let access = testing::state(db.clone());
     let wire = Arc::<Wire>::default();
     let conversations = Conversations::new(db, access.clock.clone(), Ids, wire);
-    let mut state = AppState::new(conversations, access);
+    let minds = minds(&conversations).await;
+    let mut state = AppState::new(conversations, access, minds);
     adjust(&mut state);
     let agent = testing::signed_in(&state.access, Role::Agent, "ana@example.com").await;
     let (inbox, key) = shop(&state, agent.workspace).await;
     let (app, _document) = api_router(&state);
     World { state, app, agent, inbox, key }
+}
+
+/// The built-in model everywhere; no worker runs.
+async fn minds(conversations: &Conversations) -> Minds {
+    let config = Config::default();
+    let clock = conversations.clock().clone();
+    let embedder = server::embedder(&config.embeddings).await.expect("no embedder");
+    let models = Arc::new(server::models(&config).expect("the built-in model"));
+    let knowledge = Knowledge::new(conversations.db().clone(), clock.clone(), Ids, embedder);
+    let prompts = Arc::new(Prompts::embedded().expect("prompts"));
+    let calibration = Arc::new(Calibration::starting_at(1.0));
+    let limits = Limits { budget: Duration::from_secs(30), judge: Duration::from_secs(3) };
+    Minds {
+        options: ModelOptions::from_config(&config.models),
+        assistance: Assistance::new(
+            conversations.clone(),
+            knowledge.clone(),
+            Arc::clone(&models),
+            Arc::clone(&prompts),
+            Arc::clone(&calibration),
+        ),
+        producer: Producer { knowledge, prompts, models, clock, limits, calibration },
+    }
 }
 
 /// A shop on this database.

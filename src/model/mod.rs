@@ -9,6 +9,7 @@
 
 pub mod builtin;
 mod error;
+pub mod extract;
 pub mod fence;
 pub mod json;
 pub mod openai;

@@ -3,13 +3,18 @@
 //! Pure and at the bottom of the house: no database, no clock, no language guessing.
 
 pub mod catalogue;
+mod common;
 mod normalise;
+mod related;
 mod script;
 mod sentences;
 mod stem;
+mod tables;
 mod tokens;
 
 pub use normalise::{MAX_TEXT_CHARS, TextProblem, normalise_user_text};
+pub use related::related;
 pub use sentences::{SentenceSplitter, sentences};
 pub use stem::Language;
+pub use tables::tables_as_lists;
 pub use tokens::{ENCODING, Term, count_words, terms, token_id};

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use rust_stemmers::{Algorithm, Stemmer};
 
-/// A language whose words we can stem.
+/// A language whose words have more forms than the folded one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Language {
@@ -29,10 +29,11 @@ pub enum Language {
     Swedish,
     Tamil,
     Turkish,
+    Vietnamese,
 }
 
 impl Language {
-    /// The language of a locale such as `en`, `pt-BR` or `id_ID`; none if we have no stemmer for it.
+    /// The language of a locale such as `en`, `pt-BR` or `id_ID`; none if we know no more about it.
     #[must_use]
     pub fn of_locale(locale: &str) -> Option<Self> {
         let code = locale.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
@@ -56,6 +57,7 @@ impl Language {
             "sv" => Self::Swedish,
             "ta" => Self::Tamil,
             "tr" => Self::Turkish,
+            "vi" => Self::Vietnamese,
             _ => return None,
         })
     }
@@ -64,6 +66,7 @@ impl Language {
     pub(super) fn stem(self, word: &str) -> Cow<'_, str> {
         let algorithm = match self {
             Self::Indonesian => return Cow::Owned(indonesian(word)),
+            Self::Vietnamese => return Cow::Borrowed(word),
             Self::Arabic => Algorithm::Arabic,
             Self::Danish => Algorithm::Danish,
             Self::Dutch => Algorithm::Dutch,
@@ -93,8 +96,8 @@ const SHORTEST_ROOT: usize = 4;
 /// Endings that are hardly ever part of a root, taken off before the prefixes.
 const INFLECTIONS: [&str; 7] = ["nya", "lah", "kah", "pun", "kan", "ku", "mu"];
 
-/// Endings that many roots end in by chance (pesan, beli), taken off last.
-const DERIVATIONS: [&str; 2] = ["an", "i"];
+/// Endings that many roots end in by chance (pesan, beli), taken off last; -in is how people chat (batalin).
+const DERIVATIONS: [&str; 3] = ["an", "in", "i"];
 
 /// What a prefix ends in decides which first letter the root lost: `meny-` swallowed an s, `mem-` before a vowel a p,
 /// `men-` before a vowel a t. (prefix, followed by, put back)

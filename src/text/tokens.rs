@@ -8,6 +8,7 @@
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::common::is_common;
 use super::script::{fold, is_unspaced};
 use super::stem::Language;
 
@@ -21,6 +22,8 @@ pub struct Term {
     pub word: String,
     /// The token ids it may be found under: the word's own first, then its stems where they differ. Never empty.
     pub forms: Vec<u32>,
+    /// Whether it is grammar rather than subject in one of the given languages.
+    pub common: bool,
 }
 
 /// The words of `text` in order, with stems in each of `languages`.
@@ -77,7 +80,7 @@ fn pairs(run: &str, out: &mut Vec<Term>) {
     let folded: Vec<char> = fold(run).chars().collect();
     let mut push = |pair: &[char]| {
         let word: String = pair.iter().collect();
-        out.push(Term { forms: vec![token_id(&word)], word });
+        out.push(Term { forms: vec![token_id(&word)], word, common: false });
     };
     match folded.as_slice() {
         [] => {}
@@ -100,12 +103,17 @@ fn spaced(word: &str, languages: &[Language], out: &mut Vec<Term>) {
         let folded = plain_number(fold(&lower));
         let mut forms = vec![token_id(&folded)];
         for language in languages {
-            let form = token_id(&fold(&language.stem(&lower)));
+            let form = match language {
+                // Its marks are what tells words apart; nothing is glued on that a stemmer could take off.
+                Language::Vietnamese => token_id(&lower),
+                stemmed => token_id(&fold(&stemmed.stem(&lower))),
+            };
             if !forms.contains(&form) {
                 forms.push(form);
             }
         }
-        out.push(Term { word: folded, forms });
+        let common = is_common(&folded, languages);
+        out.push(Term { word: folded, forms, common });
     }
 }
 

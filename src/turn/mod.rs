@@ -12,3 +12,6 @@ pub use record::{
     Explained, ExplainedCall, ExplainedPassage, ExplainedShed, ExplainedTokens, ExplainedVerdict,
 };
 pub use worker::{SettingsSource, TurnWorker};
+
+#[cfg(test)]
+mod produce_tests;

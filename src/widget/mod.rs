@@ -12,13 +12,10 @@ pub mod wire;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::access::AccessState;
-use crate::access::cors::widget_cors;
 use crate::app::AppState;
 
-/// The routes of this feature, inside the CORS layer.
-pub fn router(state: &AppState) -> OpenApiRouter<AppState> {
-    let access: AccessState = state.access.clone();
+/// The routes of this feature; the app puts the CORS layer around them.
+pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(session::session))
         .routes(routes!(messages::conversation))
@@ -28,7 +25,6 @@ pub fn router(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(session::contact))
         .routes(routes!(messages::typing))
         .routes(routes!(messages::seen))
-        .layer(axum::middleware::from_fn_with_state(access, widget_cors))
 }
 
 #[cfg(test)]

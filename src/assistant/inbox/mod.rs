@@ -76,15 +76,15 @@ pub struct Timings {
 }
 
 impl Default for Timings {
-    /// The defaults of the design: AI 60 s, a person 10 min, owners 10 min later.
+    /// AI 60 s, a person 10 min, owners 10 min later; a quiet visitor is asked after 15 min, closed after an hour.
     fn default() -> Self {
         let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         Self {
             assistant_reply_ms: millis(Duration::from_secs(60)),
             human_reply_ms: millis(Duration::from_mins(10)),
             escalate_ms: millis(Duration::from_mins(10)),
-            idle_nudge_ms: None,
-            idle_close_ms: None,
+            idle_nudge_ms: Some(millis(Duration::from_mins(15))),
+            idle_close_ms: Some(millis(Duration::from_hours(1))),
         }
     }
 }

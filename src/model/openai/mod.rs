@@ -141,15 +141,20 @@ impl OpenAiModel {
         F: Fn(serde_json::Value) -> Fut,
         Fut: Future<Output = Result<T, transport::Failure>>,
     {
+        let mut known = self.quirks.now();
         loop {
-            let tried = self.quirks.now();
-            let body = wire::request(&self.settings.model, request, streaming, tried);
+            let body = wire::request(&self.settings.model, request, streaming, known);
             let failure = match send(body).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    // Only now: a refusal that mentioned the length limit may have been about the prompt's length.
+                    self.quirks.remember(known);
+                    return Ok(answer);
+                }
                 Err(failure) => failure,
             };
-            if !self.quirks.learn(tried, &failure, request.schema.is_some()) {
-                return Err(failure.error);
+            match known.instead(&failure, request.schema.is_some()) {
+                Some(other) => known = other,
+                None => return Err(failure.error),
             }
         }
     }

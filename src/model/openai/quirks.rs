@@ -15,6 +15,10 @@ const NO_STREAM_OPTIONS: u8 = 8;
 /// The name of the length limit has been changed once already.
 const LIMIT_SETTLED: u8 = 16;
 
+/// By these words in a refusal it is the schema that is refused.
+const SCHEMA_WORDS: [&str; 5] =
+    ["response_format", "json_schema", "structured output", "guided", "grammar"];
+
 /// What has been learned about an endpoint.
 #[derive(Debug)]
 pub(super) struct Quirks(AtomicU8);
@@ -40,9 +44,25 @@ impl Known {
         self.0 & NO_STREAM_OPTIONS != 0
     }
 
-    #[cfg(test)]
-    pub fn none() -> Self {
-        Self(0)
+    /// What to try instead of a request that was refused like this; none if the refusal is about something else.
+    pub fn instead(self, failure: &Failure, has_schema: bool) -> Option<Self> {
+        if !matches!(failure.status, Some(400 | 404 | 415 | 422 | 500 | 501)) {
+            return None;
+        }
+        let said = failure.body.to_lowercase();
+        let mentions = |words: &[&str]| words.iter().any(|word| said.contains(word));
+        let lacks = |bit: u8| self.0 & bit == 0;
+        if mentions(&["max_tokens", "max_completion_tokens"]) && lacks(LIMIT_SETTLED) {
+            Some(Self((self.0 ^ NEW_LIMIT) | LIMIT_SETTLED))
+        } else if has_schema && lacks(NO_SCHEMA) && mentions(&SCHEMA_WORDS) {
+            Some(Self(self.0 | NO_SCHEMA))
+        } else if mentions(&["temperature"]) && lacks(NO_TEMPERATURE) {
+            Some(Self(self.0 | NO_TEMPERATURE))
+        } else if mentions(&["stream_options", "include_usage"]) && lacks(NO_STREAM_OPTIONS) {
+            Some(Self(self.0 | NO_STREAM_OPTIONS))
+        } else {
+            None
+        }
     }
 }
 
@@ -57,38 +77,10 @@ impl Quirks {
         Known(self.0.load(Ordering::Relaxed))
     }
 
-    /// Learns from a refusal of a request that was made with `tried`. Returns whether asking again makes sense: something
-    /// was learned, now or meanwhile by another request.
-    pub fn learn(&self, tried: Known, failure: &Failure, has_schema: bool) -> bool {
-        if !matches!(failure.status, Some(400 | 404 | 415 | 422 | 500 | 501)) {
-            return false;
+    /// Remembers what an endpoint has accepted.
+    pub fn remember(&self, accepted: Known) {
+        if self.now() != accepted {
+            self.0.store(accepted.0, Ordering::Relaxed);
         }
-        let said = failure.body.to_lowercase();
-        let mentions = |words: &[&str]| words.iter().any(|word| said.contains(word));
-        let lacks = |bit: u8| tried.0 & bit == 0;
-        let learned = if mentions(&["max_tokens", "max_completion_tokens"]) && lacks(LIMIT_SETTLED)
-        {
-            (tried.0 ^ NEW_LIMIT) | LIMIT_SETTLED
-        } else if has_schema
-            && lacks(NO_SCHEMA)
-            && mentions(&[
-                "response_format",
-                "json_schema",
-                "structured output",
-                "guided",
-                "grammar",
-            ])
-        {
-            tried.0 | NO_SCHEMA
-        } else if mentions(&["temperature"]) && lacks(NO_TEMPERATURE) {
-            tried.0 | NO_TEMPERATURE
-        } else if mentions(&["stream_options", "include_usage"]) && lacks(NO_STREAM_OPTIONS) {
-            tried.0 | NO_STREAM_OPTIONS
-        } else {
-            return false;
-        };
-        // If another request has learned something meanwhile, ours is simply asked again with that.
-        let _ = self.0.compare_exchange(tried.0, learned, Ordering::Relaxed, Ordering::Relaxed);
-        self.now() != tried
     }
 }

@@ -11,7 +11,6 @@ mod answer;
 mod fit;
 mod judge;
 mod parser;
-mod sentences;
 
 use serde::Serialize;
 

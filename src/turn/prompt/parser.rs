@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::sentences::Sentences;
+use crate::text::SentenceSplitter;
 
 /// A mark longer than this is none.
 const MAX_MARK_CHARS: usize = 40;
@@ -48,7 +48,9 @@ pub struct AnswerParser {
     pending: String,
     /// White space that is dropped if a citation mark follows.
     space: String,
-    sentences: Sentences,
+    sentences: SentenceSplitter,
+    /// A word has come.
+    begun: bool,
     released: String,
     cited: BTreeSet<usize>,
     control: Option<Control>,
@@ -63,7 +65,8 @@ impl AnswerParser {
             passages,
             pending: String::new(),
             space: String::new(),
-            sentences: Sentences::default(),
+            sentences: SentenceSplitter::default(),
+            begun: false,
             released: String::new(),
             cited: BTreeSet::new(),
             control: None,
@@ -100,8 +103,8 @@ impl AnswerParser {
         if let Some(control) = begun_control(&pending) {
             self.control = self.control.or(Some(control));
         } else if !is_begun_mark(&pending) {
-            clean.push_str(&std::mem::take(&mut self.space));
-            clean.push_str(&pending);
+            self.pending = pending;
+            self.flush(&mut clean);
         }
         let mut last = self.release(&clean).concat();
         if self.control.is_none() {
@@ -141,17 +144,12 @@ impl AnswerParser {
             self.space.push(c);
         } else {
             // Nothing is shown before the first word.
-            let at_start = self.released.is_empty() && clean.is_empty() && self.is_blank();
             let space = std::mem::take(&mut self.space);
-            if !at_start {
+            if std::mem::replace(&mut self.begun, true) {
                 clean.push_str(&space);
             }
             clean.push(c);
         }
-    }
-
-    fn is_blank(&self) -> bool {
-        self.sentences.is_empty()
     }
 
     /// Decides what the pending bracket is, as soon as that is certain.
@@ -185,7 +183,10 @@ impl AnswerParser {
     }
 
     fn flush(&mut self, clean: &mut String) {
-        clean.push_str(&std::mem::take(&mut self.space));
+        let space = std::mem::take(&mut self.space);
+        if std::mem::replace(&mut self.begun, true) {
+            clean.push_str(&space);
+        }
         clean.push_str(&std::mem::take(&mut self.pending));
     }
 

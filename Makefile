@@ -1,0 +1,53 @@
+# Baton. `make run` starts the product with a demo workspace, `make test` runs every test.
+# Everything else is a part of these two.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export CARGO_TERM_COLOR ?= never
+WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
+
+.PHONY: help run test web check test-rust test-web test-browser soak clean
+
+help: ## What can be made
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: web ## Build everything and start Baton with a demo workspace
+	cargo build --profile quick --bin baton
+	exec target/quick/baton demo
+
+web: web/dist/.built ## Build the console and the widget
+
+web/node_modules/.installed: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+web/dist/.built: web/node_modules/.installed $(WEB_SOURCES)
+	cd web && npm run build --silent
+	@touch $@
+
+check: web ## Format, lints, docs, licences and sources of dependencies, web types and catalogues
+	cargo fmt --all --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+	tools/check-dependencies
+	cd web && npm run check --silent
+
+test: web test-rust test-web test-browser ## Install what tests need if missing, run every test
+
+test-rust: web
+	tools/install-test-tools
+	tools/with-postgres cargo test
+
+test-web: web/node_modules/.installed
+	cd web && npm test --silent
+
+test-browser: web
+	tools/install-test-tools
+	cargo build --bin baton
+	cd tests/browser && npm ci --no-audit --no-fund --loglevel=error && npm test --silent
+
+soak: ## What takes longer: thousands of seeds
+	PROPTEST_CASES=20000 cargo test --lib conversation::
+
+clean: ## Remove everything that was built
+	rm -rf target web/dist web/node_modules web/*/node_modules tests/browser/node_modules .tools

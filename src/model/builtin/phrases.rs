@@ -1,0 +1,123 @@
+//! The few words of its own that the built-in answerer has, in English and Indonesian, and the moods it can tell.
+
+use crate::model::Tone;
+
+/// A language it has words in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Own {
+    English,
+    Indonesian,
+}
+
+impl Own {
+    /// The language of a locale; English for all that it does not speak.
+    pub fn of(locale: &str) -> Self {
+        let code = locale.split(['-', '_']).next().unwrap_or_default();
+        if code.eq_ignore_ascii_case("id") || code.eq_ignore_ascii_case("ms") {
+            Self::Indonesian
+        } else {
+            Self::English
+        }
+    }
+
+    pub fn pick<'a>(self, english: &'a str, indonesian: &'a str) -> &'a str {
+        match self {
+            Self::English => english,
+            Self::Indonesian => indonesian,
+        }
+    }
+
+    /// Before what was found.
+    pub fn lead_in(self, tone: Tone) -> &'static str {
+        match (self, tone) {
+            (Self::English, Tone::Friendly) => "Happy to help!",
+            (Self::English, Tone::Neutral) => "Here is what I found.",
+            (Self::English, Tone::Formal) => "Thank you for your question.",
+            (Self::Indonesian, Tone::Friendly) => "Siap, saya bantu ya!",
+            (Self::Indonesian, Tone::Neutral) => "Berikut informasinya.",
+            (Self::Indonesian, Tone::Formal) => "Terima kasih atas pertanyaan Anda.",
+        }
+    }
+
+    pub fn greeting(self) -> &'static str {
+        self.pick("Hello! How can I help you?", "Halo! Ada yang bisa saya bantu?")
+    }
+
+    pub fn welcome(self) -> &'static str {
+        self.pick(
+            "You're welcome! Is there anything else I can help with?",
+            "Sama-sama! Ada lagi yang bisa saya bantu?",
+        )
+    }
+}
+
+const GREETINGS: &str = "hi hello hey hallo halo hai helo good morning afternoon evening day there selamat pagi siang sore \
+malam assalamualaikum permisi min kak mas mbak admin gan sis team everyone";
+const THANKS: &str = "thanks thank you thx ty so very much many a lot again ok okay oke great perfect nice cool got it \
+understood good for your help the that's all terima kasih makasih terimakasih trims banyak ya kak min mas mbak sip siap baik \
+mantap atas bantuannya infonya sudah cukup itu saja";
+const THANKING: &str = "thanks thank thx ty makasih terima terimakasih trims";
+
+/// Small talk that needs no knowledge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SmallTalk {
+    Greeting,
+    Thanks,
+}
+
+/// Whether a message is small talk and nothing else.
+pub(super) fn small_talk(message: &str) -> Option<SmallTalk> {
+    let lower = message.to_lowercase();
+    let words: Vec<&str> = lower
+        .split(|c: char| !c.is_alphanumeric() && c != '\'')
+        .filter(|word| !word.is_empty())
+        .collect();
+    let all_of =
+        |list: &str| words.iter().all(|word| list.split_whitespace().any(|known| known == *word));
+    if words.is_empty() || words.len() > 8 {
+        None
+    } else if all_of(GREETINGS) {
+        Some(SmallTalk::Greeting)
+    } else if all_of(THANKS) && words.iter().any(|w| THANKING.split_whitespace().any(|t| t == *w)) {
+        Some(SmallTalk::Thanks)
+    } else {
+        None
+    }
+}
+
+const ANGRY: &str = "angry furious ridiculous unacceptable scam scammers fraud useless worst terrible awful disgusting \
+pathetic liar liars stupid idiots lawyer sue hell damn wtf outrageous \
+marah kesal banget penipu penipuan parah bohong sampah bodoh kecewa berat keterlaluan brengsek payah lapor polisi";
+const ANNOYED: &str = "annoyed annoying frustrating frustrated disappointed waiting still again already nobody ignored late \
+slow twice weeks enough seriously unhappy \
+kecewa lama lambat lemot belum masih terus berkali nunggu menunggu capek males ribet susah telat terlambat";
+const WORRIED: &str = "worried worry afraid anxious concerned scared urgent urgently asap emergency lost stolen allergic \
+allergy hospital unsafe hacked \
+khawatir takut cemas panik mendesak segera darurat hilang dicuri alergi bahaya kebobolan";
+const HAPPY: &str = "thanks thank great perfect wonderful love lovely excellent amazing awesome happy brilliant \
+terima makasih terimakasih mantap bagus senang puas hebat keren suka";
+
+/// How somebody who writes this feels, by a few tell-tale words and by shouting. The last message is the one to give it.
+pub(super) fn mood(message: &str) -> &'static str {
+    let lower = message.to_lowercase();
+    let words: Vec<&str> =
+        lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let hits = |list: &str| {
+        words.iter().filter(|word| list.split_whitespace().any(|known| known == **word)).count()
+    };
+    let letters = message.chars().filter(|c| c.is_alphabetic()).count();
+    let capitals = message.chars().filter(|c| c.is_uppercase()).count();
+    let shouts = letters >= 12 && capitals * 10 >= letters * 7;
+    let marks = message.matches("!!").count() + message.matches("??").count();
+    if hits(ANGRY) > 0 || shouts || (hits(ANNOYED) > 0 && marks > 0) {
+        "angry"
+    } else if hits(WORRIED) > 0 {
+        "worried"
+    } else if hits(ANNOYED) > 0 || marks > 0 {
+        "annoyed"
+    } else if hits(HAPPY) > 0 {
+        "happy"
+    } else {
+        "calm"
+    }
+}

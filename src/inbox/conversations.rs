@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::feed::Told;
-use super::wire::{self, DetailView, RowView};
+use super::rows::{self, DetailView, RowView};
 use crate::access::{Right, Signed};
 use crate::api::extract::Items;
 use crate::api::{AgentErrors, ApiError, ApiResult, InputErrors, Json, MissingErrors, Path, Query};
@@ -53,10 +53,13 @@ pub enum ListState {
 pub struct ListQuery {
     /// `all`, `unassigned` or `mine`.
     #[serde(default)]
+    #[param(inline)]
     view: ListView,
     /// Without it, everything.
+    #[param(inline)]
     state: Option<ListState>,
     /// Only of this inbox.
+    #[param(inline)]
     inbox: Option<InboxId>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
@@ -127,7 +130,7 @@ pub async fn list(
     let directory = state.names.of_knowing(signed.workspace, enough).await?;
     let presence = &state.conversations.wire().presence;
     let view = |row: &ListRow| {
-        wire::row(row, &directory, presence.visitor_online(row.conversation.contact))
+        rows::row(row, &directory, presence.visitor_online(row.conversation.contact))
     };
     Ok(Json(Items { items: rows.iter().map(view).collect(), next_cursor }))
 }
@@ -207,7 +210,7 @@ pub(super) async fn detail(
     let enough = |directory: &Directory| directory.knows(c.inbox, c.holder.assignee());
     let directory = state.names.of_knowing(workspace, enough).await?;
     let online = state.conversations.wire().presence.visitor_online(c.contact);
-    Ok(wire::detail(&row, contact, &directory, online, position))
+    Ok(rows::detail(&row, contact, &directory, online, position))
 }
 
 /// How far an agent has read.

@@ -10,6 +10,8 @@ mod errors;
 mod feed;
 pub mod live;
 mod presence;
+mod pump;
+mod rows;
 mod timeline;
 mod turns;
 pub mod wire;

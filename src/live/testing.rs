@@ -258,7 +258,7 @@ impl World {
     }
 
     /// A real server.
-    pub(crate) async fn serve(&self) -> SocketAddr {
+    pub(crate) fn serve(&self) -> SocketAddr {
         let socket = TcpSocket::new_v4().expect("a socket");
         // Small, so that a reader who sleeps is noticed soon.
         socket.set_send_buffer_size(8 * 1024).expect("a buffer");

@@ -43,29 +43,27 @@ pub fn answer(material: &Material, voice: Voice) -> String {
         return "[[no_answer]]".to_owned();
     }
     let mut parts = vec![note.clone().unwrap_or_else(|| own.lead_in(material.tone).to_owned())];
+    let mut in_list = false;
     for picked in picked.iter().take(if note.is_some() { 1 } else { 2 }) {
-        let mut in_list = false;
         for (at, sentence) in picked.sentences.iter().enumerate() {
             let last = at + 1 == picked.sentences.len();
             let mark = if last { format!(" [{}]", picked.number) } else { String::new() };
-            if is_list_item(sentence) {
-                parts.push(format!("\n{sentence}{mark}"));
-                in_list = true;
-            } else {
-                let gap = if in_list { "\n\n" } else { "" };
-                parts.push(format!("{gap}{sentence}{mark}"));
-                in_list = false;
-            }
+            // Lists stand apart from what is before and behind them.
+            let before = match (in_list, is_list_item(sentence)) {
+                (false, false) => "",
+                (true, true) => "\n",
+                (true, false) | (false, true) => "\n\n",
+            };
+            parts.push(format!("{before}{sentence}{mark}"));
+            in_list = is_list_item(sentence);
         }
     }
     if voice == Voice::Chatty {
-        parts.push(
-            own.pick(
-                "Let me know if anything else is unclear.",
-                "Kabari saya kalau ada yang masih kurang jelas ya.",
-            )
-            .to_owned(),
+        let offer = own.pick(
+            "Let me know if anything else is unclear.",
+            "Kabari saya kalau ada yang masih kurang jelas ya.",
         );
+        parts.push(format!("{}{offer}", if in_list { "\n\n" } else { "" }));
     }
     join(&parts)
 }

@@ -231,6 +231,13 @@ impl Config {
         )
     }
 
+    /// The origin of `public_url`: scheme, host in ASCII, and the port unless it is the scheme's own.
+    #[must_use]
+    pub fn public_origin(&self) -> Option<String> {
+        let url = reqwest::Url::parse(self.public_url.as_deref()?).ok()?;
+        Some(url.origin().ascii_serialization())
+    }
+
     /// Reads, layers and validates.
     ///
     /// # Errors

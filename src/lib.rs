@@ -22,14 +22,23 @@ pub mod knowledge;
 
 pub mod assistant;
 pub mod contact;
+pub mod directory;
 
 pub mod conversation;
+pub mod socket;
+pub mod words;
 
 pub mod conditions;
 
 pub mod assist;
 pub mod handoff;
 pub mod turn;
+
+pub mod app;
+pub mod inbox;
+pub mod live;
+pub mod playground;
+pub mod widget;
 
 pub mod assets;
 pub mod server;

@@ -120,10 +120,13 @@ async fn sign_in(
 ) -> ApiResult<(SetCookie, Json<Me>)> {
     same_origin(&access, &parts)?;
     let email = input.email.trim().to_lowercase();
-    if input.password.len() > password::MAX_BYTES || email.len() > password::MAX_BYTES {
+    access.limits.sign_in(address, &email)?;
+    // No account has such an address or password. PostgreSQL drops U+0000, which would give one account many spellings,
+    // each with tries of its own.
+    let long = input.password.len() > password::MAX_BYTES || email.len() > password::MAX_BYTES;
+    if long || email.chars().any(char::is_control) {
         return Err(ApiError::bad_credentials());
     }
-    access.limits.sign_in(address, &email)?;
     let account = store::account(&mut access.db.read().await?, &email).await?;
     let (id, hash) = account.map(|a| (a.id, a.password_hash)).unzip();
     let right = access.passwords.verify(&input.password, hash).await?;

@@ -80,6 +80,58 @@ async fn guessing_is_slowed_down() {
 }
 
 #[tokio::test]
+async fn one_account_has_one_spelling() {
+    for db in databases().await {
+        let access = state(db);
+        member(&access, Role::Agent, "ana@example.com").await;
+        let app = app(&access);
+        for email in ["a\0na@example.com", "ana@example.com\u{7f}"] {
+            let input = json!({"email": email, "password": PASSWORD});
+            assert_eq!(post(&app, "/auth/sign-in", input).await.code(), "bad_credentials");
+        }
+        let long = json!({"email": "ana@example.com", "password": "x".repeat(10_000)});
+        assert_eq!(post(&app, "/auth/sign-in", long).await.code(), "bad_credentials");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_is_believed_only_where_it_is_configured() {
+    let Some(db) = databases().await.into_iter().next() else { return };
+    let access = state(db);
+    let guess = |access: &AccessState, from: &'static str| {
+        let (app, n) = (app(access), access.ids.fresh::<AgentId>());
+        async move {
+            // Another e-mail each time, so that only the address counts.
+            let input = json!({"email": format!("{n}@example.com"), "password": "wrong wrong"});
+            let headers = [("x-forwarded-for", from)];
+            let answer = send(&app, Method::POST, "/auth/sign-in", &headers, input).await;
+            answer.status.as_u16()
+        }
+    };
+    for _ in 0..60 {
+        assert_eq!(guess(&access, "192.0.2.1").await, 401);
+    }
+    assert_eq!(guess(&access, "192.0.2.2").await, 429);
+    let believing = AccessState { trust_proxy: true, ..access };
+    assert_eq!(guess(&believing, "0.0.0.0, 192.0.2.2").await, 401);
+    assert_eq!(guess(&believing, "192.0.2.2, 0.0.0.0").await, 429);
+}
+
+#[tokio::test]
+async fn an_agent_may_not_ask_too_fast() {
+    for db in databases().await {
+        let access = state(db);
+        let app = app(&access);
+        let ana = signed_in(&access, Role::Agent, "ana@example.com").await;
+        for _ in 0..50 {
+            assert_eq!(ana.send(&app, Method::GET, "/auth/me", Value::Null).await.status, 200);
+        }
+        let answer = ana.send(&app, Method::GET, "/auth/me", Value::Null).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (429, "rate_limited"));
+    }
+}
+
+#[tokio::test]
 async fn unsafe_methods_need_the_csrf_header_and_our_own_page() {
     for db in databases().await {
         let access = state(db);

@@ -7,6 +7,7 @@ use super::origin::Origin;
 use super::password::{PasswordCost, PasswordError, Passwords};
 use super::tickets::Tickets;
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::db::Db;
 use crate::ids::Ids;
 
@@ -34,7 +35,7 @@ pub struct AccessState {
 }
 
 impl AccessState {
-    /// With the standard password cost; the cookie is secure when `public_origin` is https.
+    /// With everything given; the cookie is secure when `public_origin` is https.
     ///
     /// # Errors
     /// When password hashing cannot be set up.
@@ -59,10 +60,19 @@ impl AccessState {
         })
     }
 
-    /// Whether to believe the nearest proxy's X-Forwarded-For.
-    #[must_use]
-    pub fn trusting_proxy(mut self, trust: bool) -> Self {
-        self.trust_proxy = trust;
-        self
+    /// As the installation is configured, with the standard password cost.
+    ///
+    /// # Errors
+    /// When password hashing cannot be set up.
+    pub fn from_config(
+        config: &Config,
+        db: Db,
+        clock: Clock,
+        ids: Ids,
+    ) -> Result<Self, PasswordError> {
+        let rates = Rates::from(&config.limits);
+        let origin = config.public_origin().and_then(|origin| origin.parse().ok());
+        let state = Self::new(db, clock, ids, &rates, origin, PasswordCost::STANDARD)?;
+        Ok(Self { trust_proxy: config.listen.trust_proxy, ..state })
     }
 }

@@ -30,6 +30,12 @@ pub struct Limits {
     pub max_body_bytes: usize,
 }
 
+impl From<&crate::config::Limits> for Limits {
+    fn from(limits: &crate::config::Limits) -> Self {
+        Self { max_body_bytes: limits.max_body_bytes.get() }
+    }
+}
+
 /// Puts the common layers around a finished router, with answers in our shape for unknown addresses and methods.
 pub fn dress(router: Router, limits: Limits, clock: &Clock) -> Router {
     router

@@ -40,11 +40,8 @@ fn groups(document: &Value) -> Vec<Value> {
     for (path, item) in document["paths"].as_object().unwrap_or(&empty) {
         for method in ["get", "post", "put", "patch", "delete"] {
             let Some(operation) = item.get(method) else { continue };
-            let tag = operation
-                .pointer("/tags/0")
-                .and_then(Value::as_str)
-                .unwrap_or("other")
-                .to_owned();
+            let tag =
+                operation.pointer("/tags/0").and_then(Value::as_str).unwrap_or("other").to_owned();
             let entry = operation_entry(path, method, operation);
             match groups.iter_mut().find(|(name, _)| *name == tag) {
                 Some((_, entries)) => entries.push(entry),
@@ -52,7 +49,10 @@ fn groups(document: &Value) -> Vec<Value> {
             }
         }
     }
-    groups.into_iter().map(|(name, operations)| json!({ "name": name, "operations": operations })).collect()
+    groups
+        .into_iter()
+        .map(|(name, operations)| json!({ "name": name, "operations": operations }))
+        .collect()
 }
 
 fn operation_entry(path: &str, method: &str, operation: &Value) -> Value {

@@ -12,8 +12,8 @@ use super::view::Reply;
 use crate::conditions::asks_for_person;
 use crate::conversation::{Actor, Holder, Message, MessageKind};
 use crate::knowledge::{Audience, Passage};
+use crate::model::MaterialPassage;
 use crate::model::extract::{best_sentences, informative, is_list_item};
-use crate::model::{Line, Material, MaterialPassage, Task, builtin};
 use crate::text::{sentences, tables_as_lists};
 
 /// The longest sentence quoted of anybody, in characters.
@@ -224,16 +224,8 @@ fn tried(thread: &Thread, own: Own) -> Vec<String> {
 
 /// How the visitor feels, by their last words.
 fn mood(thread: &Thread) -> Mood {
-    #[derive(serde::Deserialize)]
-    struct Felt {
-        mood: Mood,
-    }
     let last: Vec<&str> = thread.visitor().rev().take(2).map(|m| m.text.as_str()).collect();
-    let text = last.into_iter().rev().collect::<Vec<_>>().join("\n");
-    let line = Line { speaker: "visitor", text, unanswered: true, ..Line::default() };
-    let material = Material { transcript: vec![line], ..Material::default() };
-    let felt = serde_json::from_str(&builtin::assist(Task::Brief, &material));
-    felt.map_or(Mood::Calm, |felt: Felt| felt.mood)
+    super::mood::of(&last.into_iter().rev().collect::<Vec<_>>().join("\n"))
 }
 
 /// A brief for the agent who takes over; `found` is what the knowledge holds on the open question.

@@ -123,7 +123,7 @@ fn what_they_want_is_their_question_and_not_their_greeting() {
             (VISITOR, "Halo kak"),
             (VISITOR, "mau tanya dong kak, paket saya kok belum sampai ya? resinya 88120034"),
         ],
-        "Mau tanya dong kak, paket saya kok belum sampai ya? Resinya 88120034",
+        "Mau tanya dong kak, paket saya kok belum sampai ya? (88120034)",
     );
     check_wants("en", &[(VISITOR, "hi")], "A person. They have not said yet what it is about.");
 }

@@ -8,6 +8,7 @@
 mod ask;
 mod extract;
 mod http;
+mod mood;
 mod phrases;
 pub mod prompt;
 mod run;

@@ -28,7 +28,7 @@ struct Desk {
 }
 
 const TIMES: &str = "Refunds take time. A refund by QRIS reaches you in 1–3 working days.";
-const LIMITS: &str = "A refund by QRIS above 2 million needs a word with the finance desk.";
+const LIMITS: &str = "How long a refund by QRIS above 2 million takes is up to the finance desk.";
 
 impl Desk {
     async fn open(shop: Shop, model: Option<Arc<dyn ChatModel>>) -> Self {

@@ -274,8 +274,10 @@ impl Conditions {
         for (index, group) in self.phrases.iter().enumerate() {
             let at = at(&format!("phrases[{index}]"));
             let name = name(format!("{at}.name"), &group.name)?;
-            phrases
-                .push(PhraseCondition { name, phrases: words(&format!("{at}.phrases"), &group.phrases)? });
+            phrases.push(PhraseCondition {
+                name,
+                phrases: words(&format!("{at}.phrases"), &group.phrases)?,
+            });
         }
         let mut worded = Vec::with_capacity(self.worded.len());
         for (index, condition) in self.worded.iter().enumerate() {
@@ -370,7 +372,8 @@ mod tests {
             |c| c.conditions.phrases = vec![phrases("", &["x"])],
             Some("conditions.phrases[0].name"),
         );
-        let worded = |name: &str, text: &str| WordedCondition { name: name.into(), text: text.into() };
+        let worded =
+            |name: &str, text: &str| WordedCondition { name: name.into(), text: text.into() };
         check(|c| c.conditions.worded = vec![worded("a", "")], Some("conditions.worded[0].text"));
         check(
             |c| c.conditions.worded = vec![worded("a", "x"), worded("A", "y")],

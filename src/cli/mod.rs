@@ -10,6 +10,7 @@ pub mod listen;
 pub mod openapi;
 pub mod serve;
 
+use std::io::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -143,22 +144,29 @@ fn started(sources: &Sources) -> anyhow::Result<Loaded> {
     Ok(loaded)
 }
 
-/// One line for people, on standard output.
-#[expect(clippy::print_stdout, reason = "the command line speaks to people")]
+/// One line for people, on standard output. A reader that has gone (`| head`) is no error.
 pub(crate) fn say(line: &str) {
-    println!("{line}");
+    let _gone = writeln!(std::io::stdout(), "{line}");
 }
 
 /// One line for people, on standard error.
-#[expect(clippy::print_stderr, reason = "the command line speaks to people")]
 pub(crate) fn say_error(line: &str) {
-    eprintln!("{line}");
+    let _gone = writeln!(std::io::stderr(), "{line}");
 }
 
-/// What a command answers until the part it runs is wired in.
-fn not_in_this_build(command: &str) -> ExitCode {
-    say_error(&format!("baton {command}: not in this build"));
-    ExitCode::FAILURE
+/// Returns when the process is told to stop (Ctrl-C, SIGTERM).
+pub(crate) async fn stopped() {
+    let interrupt = tokio::signal::ctrl_c();
+    let Ok(mut terminate) =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+    else {
+        let _told = interrupt.await;
+        return;
+    };
+    tokio::select! {
+        _ = interrupt => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 #[cfg(test)]

@@ -4,14 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use axum::extract::FromRef;
 use clap::Args;
-use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
 
-use crate::access::AccessState;
-use crate::api::ErrorAnswer;
-use crate::assistant::ModelOptions;
+use crate::app;
 
 /// Where to write it.
 #[derive(Debug, Clone, Args)]
@@ -21,37 +16,12 @@ pub struct OpenapiArgs {
     pub output: Option<PathBuf>,
 }
 
-/// What no operation brings by itself.
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "Baton", description = "AI-first customer service with human takeover."),
-    components(schemas(ErrorAnswer))
-)]
-pub struct Frame;
-
-/// Stands in for the app's state where only its type is asked for.
-#[derive(Clone, FromRef)]
-struct Shape {
-    access: AccessState,
-    options: ModelOptions,
-}
-
-/// The document of the features on this floor; the app's takes its place.
-#[must_use]
-pub fn document() -> utoipa::openapi::OpenApi {
-    let api = OpenApiRouter::<Shape>::new()
-        .merge(crate::access::http::router())
-        .merge(crate::assistant::http::router())
-        .merge(crate::contact::http::router());
-    OpenApiRouter::<Shape>::with_openapi(Frame::openapi()).nest("/api/v1", api).into_openapi()
-}
-
 /// Writes the document.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn run(args: &OpenapiArgs) -> anyhow::Result<ExitCode> {
-    let text = document().to_pretty_json()?;
+    let text = app::document().to_pretty_json()?;
     match &args.output {
         Some(path) => std::fs::write(path, text)
             .with_context(|| format!("cannot write {}", path.display()))?,
@@ -83,7 +53,7 @@ mod tests {
 
     #[test]
     fn every_reference_of_the_document_leads_somewhere() {
-        let json = serde_json::to_value(document()).expect("JSON");
+        let json = serde_json::to_value(app::document()).expect("JSON");
         let mut found = Vec::new();
         references(&json, &mut found);
         assert!(!found.is_empty());

@@ -267,14 +267,7 @@ fn validate(config: &Config) -> Result<(), Wrong> {
         );
     }
     if let Some(url) = &config.public_url {
-        web_address("public_url", url)?;
-        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-        if rest.trim_end_matches('/').contains('/') {
-            return wrong(
-                "public_url",
-                "must not have a path: serve Baton at the root of a host name",
-            );
-        }
+        validate_public_url(url)?;
     }
     if let Some(folder) = &config.prompts.folder
         && !folder.is_dir()
@@ -295,6 +288,23 @@ fn validate(config: &Config) -> Result<(), Wrong> {
     }
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&config.log.filter) {
         return wrong("log.filter", format!("{error}; write it like `info,baton=debug`"));
+    }
+    Ok(())
+}
+
+/// It becomes an origin, which has a scheme, a host and perhaps a port, and nothing else.
+fn validate_public_url(text: &str) -> Result<(), Wrong> {
+    let key = "public_url";
+    let url = web_address(key, text)?;
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return wrong(key, "must not have a path: serve Baton at the root of a host name");
+    }
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.[]:".contains(&b);
+    if !url.username().is_empty()
+        || url.password().is_some()
+        || !url.host_str().is_some_and(|host| host.bytes().all(plain))
+    {
+        return wrong(key, "must be a scheme and a host name, such as https://support.example.com");
     }
     Ok(())
 }
@@ -349,7 +359,7 @@ fn validate_embeddings(config: &Config) -> Result<(), Wrong> {
                 "is missing: the server's address, such as https://api.openai.com/v1",
             );
         }
-        Some(url) => web_address("embeddings.base_url", url)?,
+        Some(url) => drop(web_address("embeddings.base_url", url)?),
     }
     if embeddings.model.as_ref().is_none_or(|model| model.trim().is_empty()) {
         return wrong("embeddings.model", "is missing: the model's name on that server");
@@ -357,9 +367,9 @@ fn validate_embeddings(config: &Config) -> Result<(), Wrong> {
     Ok(())
 }
 
-fn web_address(key: &str, text: &str) -> Result<(), Wrong> {
+fn web_address(key: &str, text: &str) -> Result<reqwest::Url, Wrong> {
     match reqwest::Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => Ok(()),
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => Ok(url),
         _ => wrong(key, "must be an address such as https://host.example"),
     }
 }

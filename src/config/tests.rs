@@ -136,6 +136,18 @@ fn errors_name_the_key_the_source_and_the_remedy() {
 }
 
 #[test]
+fn the_public_origin_is_ascii_and_without_the_usual_port() {
+    let origin = |url: &str| {
+        load(&format!("public_url = \"{url}\""), &[], &[]).map(|l| l.config.public_origin())
+    };
+    assert_eq!(origin("https://Support.Example:443/"), Ok(Some("https://support.example".into())));
+    assert_eq!(origin("https://bücher.example"), Ok(Some("https://xn--bcher-kva.example".into())));
+    for bad in ["https://u:p@x.y", "https://x.y/?a", "https://a!b.c", "ftp://x.y", "https://"] {
+        assert!(origin(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn secrets_do_not_print() {
     let variables = [("BATON_DATABASE__URL", "postgres://u:hunter2@h/d")];
     let config = load("", &variables, &[]).expect("valid").config;

@@ -6,7 +6,7 @@ use super::message::{Actor, Message};
 use super::record::Record;
 use super::state::Conversation;
 use crate::clock::Timestamp;
-use crate::hub::{Gates, Presence, Topics};
+use crate::hub::{Drafts, Gates, Presence, Topics};
 use crate::ids::{
     AgentId, ArtifactId, ContactId, ConversationId, InboxId, MessageId, TurnId, WorkspaceId,
 };
@@ -165,6 +165,8 @@ pub struct Wire {
     pub presence: Presence,
     /// The running turns of this node.
     pub gates: Gates,
+    /// The half-written replies of this node.
+    pub drafts: Drafts,
     /// Woken when a turn may be due.
     pub turn_due: tokio::sync::Notify,
     /// Woken when a job may be due.
@@ -180,6 +182,7 @@ impl Default for Wire {
             visitors: Topics::new(256),
             presence: Presence::default(),
             gates: Gates::default(),
+            drafts: Drafts::default(),
             turn_due: tokio::sync::Notify::new(),
             job_due: tokio::sync::Notify::new(),
             timer_set: tokio::sync::Notify::new(),
@@ -188,21 +191,32 @@ impl Default for Wire {
 }
 
 impl Wire {
-    /// Tells the visitor, and agents who watch, a released sentence. Called only through an open [`crate::hub::Gate`].
-    pub fn publish_draft(&self, key: VisitorKey, draft: Draft) {
-        self.visitors.publish(&key, Live::Draft(Arc::new(draft)));
-    }
-
     /// Tells agents, the visitor and the workers what was committed.
+    #[expect(clippy::needless_pass_by_value, reason = "handed over: every subscriber shares it")]
     pub fn publish(&self, change: Arc<Change>) {
         let c = &change.conversation;
         let key = (c.inbox, c.contact);
+        let answered = |l: &Logged| matches!(l.record, Record::AssistantAnswered { .. });
         for logged in &change.events {
             match &logged.record {
                 Record::TurnCancelled { turn, .. } | Record::TurnSuperseded { turn } => {
+                    self.drafts.end(c.id);
                     let gone =
                         Live::DraftDropped { conversation: c.id, turn: *turn, epoch: c.epoch };
                     self.visitors.publish(&key, gone);
+                }
+                Record::HandedOff { turn: Some(turn), .. } | Record::TurnStarted { turn, .. } => {
+                    let had_draft = self.drafts.end(c.id).is_some();
+                    // A reply committed in the same step takes the draft's place by itself.
+                    let replaced = change.events.iter().any(answered);
+                    if had_draft && !replaced {
+                        let gone =
+                            Live::DraftDropped { conversation: c.id, turn: *turn, epoch: c.epoch };
+                        self.visitors.publish(&key, gone);
+                    }
+                }
+                Record::AssistantAnswered { .. } => {
+                    self.drafts.end(c.id);
                 }
                 Record::TurnDue { .. } => self.turn_due.notify_one(),
                 _ => {}
@@ -211,5 +225,14 @@ impl Wire {
         self.timer_set.notify_one();
         self.visitors.publish(&key, Live::Changed(Arc::clone(&change)));
         self.agents.publish(&c.workspace, Heard::Changed(Arc::clone(&change)));
+    }
+
+    /// Tells the visitor and watching agents of one released sentence. Call it inside [`crate::hub::Gate::release`], so
+    /// that nothing is added once the turn is stopped.
+    pub fn publish_draft(&self, key: VisitorKey, draft: Draft) {
+        let fence = (draft.turn, draft.attempt, draft.epoch);
+        // Kept before it is told: who subscribes in between reads it from the map and skips the told one by its index.
+        self.drafts.add(draft.conversation, fence, draft.index, &draft.text);
+        self.visitors.publish(&key, Live::Draft(Arc::new(draft)));
     }
 }

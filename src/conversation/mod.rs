@@ -3,12 +3,14 @@
 mod commit;
 mod derive;
 mod events;
+pub mod lists;
 mod message;
 mod record;
 mod state;
 mod step;
 pub mod store;
 
+pub use crate::assistant::inbox::ReopenTo;
 pub use commit::{
     Command, CommitError, Committed, Conversations, TURN_LEASE, Target, TurnRecord, Words,
 };
@@ -21,12 +23,25 @@ pub use record::{
     RequestVia,
 };
 pub use state::{
-    AiMode, AssigneeMissed, Column, Conversation, Fence, Holder, Mark, Obligation, Pace, Phase, Policy,
-    Return, Snooze, Timer, TimerKind, Turn,
+    AiMode, AssigneeMissed, Column, Conversation, Fence, Holder, Mark, Obligation, Pace, Phase,
+    Policy, Return, Snooze, Timer, TimerKind, Turn,
 };
-pub use crate::assistant::inbox::ReopenTo;
 pub use step::{By, Closer, Effect, Event, Facts, Fresh, Refused, Reply, Step, start, step};
 pub use store::Origin;
 
 #[cfg(test)]
+mod bullet_tests;
+#[cfg(test)]
 mod commit_tests;
+#[cfg(test)]
+mod property_laws;
+#[cfg(test)]
+mod property_model;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod table_agents;
+#[cfg(test)]
+mod table_tests;
+#[cfg(test)]
+mod test_world;

@@ -2,10 +2,12 @@
 //!
 //! It knows nothing of conversations; `conversation::events` says what travels through it.
 
+mod drafts;
 mod gate;
 mod presence;
 mod topics;
 
+pub use drafts::{DraftSoFar, Drafts};
 pub use gate::{Gate, Gates};
 pub use presence::{Availability, Presence};
 pub use topics::Topics;

@@ -86,6 +86,12 @@ impl Presence {
         self.with(|inner| inner.agents.get(&(ws, agent)).map_or(Availability::Offline, |e| e.1))
     }
 
+    /// Whether the agent has a socket open, whatever they say.
+    #[must_use]
+    pub fn has_socket(&self, ws: WorkspaceId, agent: AgentId) -> bool {
+        self.with(|inner| inner.agents.contains_key(&(ws, agent)))
+    }
+
     /// Whether the agent is here and takes conversations.
     #[must_use]
     pub fn is_available(&self, ws: WorkspaceId, agent: AgentId) -> bool {

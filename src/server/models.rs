@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::config::{self, Config, Embeddings, EmbeddingProvider, Endpoint};
+use crate::config::{self, Config, EmbeddingProvider, Embeddings, Endpoint};
 use crate::knowledge::{EmbedError, EmbedPurpose, Embedder};
 use crate::model::builtin::BuiltIn;
-use crate::model::openai::{
-    ApiKey, EmbedderSettings, OpenAiEmbedder, OpenAiModel, OpenAiSettings,
-};
+use crate::model::openai::{ApiKey, EmbedderSettings, OpenAiEmbedder, OpenAiModel, OpenAiSettings};
 use crate::model::{ChatModel, ModelError, ModelSet, Models};
 
 /// The models that the configuration names.

@@ -58,3 +58,17 @@ fn list(language: Language) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_in_the_languages_of_the_base() {
+        assert!(is_common("the", &[Language::English]));
+        assert!(is_common("aja", &[Language::English, Language::Indonesian]));
+        assert!(!is_common("son", &[Language::English]));
+        assert!(!is_common("refund", &[Language::English]));
+        assert!(!is_common("the", &[]));
+    }
+}

@@ -87,11 +87,9 @@ impl ChatModel for Fake {
 
     async fn complete(&self, request: &ChatRequest) -> Result<Completion, ModelError> {
         match self.next(request.task) {
-            Act::Says(pieces) => Ok(Completion {
-                text: pieces.concat(),
-                usage: None,
-                model: "fake".to_owned(),
-            }),
+            Act::Says(pieces) => {
+                Ok(Completion { text: pieces.concat(), usage: None, model: "fake".to_owned() })
+            }
             Act::Fails(error) | Act::Breaks(_, error) => Err(error),
             Act::Waits(first, until, rest) => {
                 until.notified().await;
@@ -109,9 +107,7 @@ impl ChatModel for Fake {
             futures_util::stream::iter(pieces.into_iter().map(text).collect::<Vec<_>>())
         };
         Ok(match self.next(request.task) {
-            Act::Says(pieces) => {
-                items(pieces).chain(futures_util::stream::iter([done()])).boxed()
-            }
+            Act::Says(pieces) => items(pieces).chain(futures_util::stream::iter([done()])).boxed(),
             Act::Breaks(pieces, error) => {
                 items(pieces).chain(futures_util::stream::iter([Err(error)])).boxed()
             }
@@ -224,14 +220,12 @@ impl World {
     fn plan(&self, text: &str, returned: bool) -> Plan {
         let now = Timestamp::from_millis(1_764_000_000_000);
         let workspace = self.settings.workspace;
-        let mut c =
-            Conversation::unborn(Ids.fresh(), workspace, Ids.fresh(), Ids.fresh(), now);
+        let mut c = Conversation::unborn(Ids.fresh(), workspace, Ids.fresh(), Ids.fresh(), now);
         c.unanswered = Some(Mark { seq: 2, at: now });
         let mut thread = vec![message(2, Actor::Visitor(c.contact), MessageKind::Text, text)];
         if returned {
             let agent = Ids.fresh();
-            let note =
-                message(4, Actor::Agent(agent), MessageKind::ReturnNote, "refund approved");
+            let note = message(4, Actor::Agent(agent), MessageKind::ReturnNote, "refund approved");
             c.returned = Some(Return { seq: 4, at: now, by: agent, note: Some(note.id) });
             thread.push(note);
         }
@@ -299,7 +293,12 @@ async fn sentences_wait_for_the_judge_and_the_answer_cites_its_passage() {
     };
     assert_eq!(text, "It takes five working days. Anything else?");
     assert_eq!(out.said().trim_end(), text);
-    assert_eq!(citations.first().map(|c| c.title.as_str()), Some("Refunds"), "{:?}", explained.passages);
+    assert_eq!(
+        citations.first().map(|c| c.title.as_str()),
+        Some("Refunds"),
+        "{:?}",
+        explained.passages
+    );
     assert!(!still_unanswered);
     assert_eq!(explained.outcome, "answered");
     assert_eq!(explained.assistant_version, 3);
@@ -310,10 +309,7 @@ async fn sentences_wait_for_the_judge_and_the_answer_cites_its_passage() {
 async fn a_worded_condition_that_fires_lets_nothing_out() {
     let fired =
         r#"{"verdicts":[{"condition":"c1","fired":true,"evidence":"cancel my subscription"}]}"#;
-    let fake = Fake::new(
-        vec![Act::Says(vec!["Sure. ", "Bye."])],
-        vec![Act::Says(vec![fired])],
-    );
+    let fake = Fake::new(vec![Act::Says(vec!["Sure. ", "Bye."])], vec![Act::Says(vec![fired])]);
     let w = world(&fake, None).await.worded();
     let out = Out::default();
     let plan = w.plan("Please cancel my subscription to refunds", false);

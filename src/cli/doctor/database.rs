@@ -84,8 +84,8 @@ async fn open(db: &Db, shown: &str) -> Vec<Check> {
         }
     };
     if missing > 0 {
-        let found = format!("{shown} opens; {missing} schema changes are still to be made");
-        return vec![Check::warn("database", found, "`baton serve` makes them; back up first")];
+        let found = format!("{shown} opens; its schema lacks {missing} of our migrations");
+        return vec![Check::warn("database", found, "`baton serve` applies them; back up first")];
     }
     if let Err(error) = write(db).await {
         let remedy = "free disk space, or give the database's user the right to write";

@@ -54,7 +54,7 @@ async fn databases_are_opened_written_and_compared() {
     db.close().await;
     drop(db);
     let old = examine(&sources(&[("database.url", &url)])).await;
-    assert!(find(&old, "database").found.contains("schema changes"), "{old:#?}");
+    assert!(find(&old, "database").found.contains("migrations"), "{old:#?}");
     let db = crate::db::Db::open(&url).await.expect("opens");
     crate::db::migrate(&db).await.expect("migrates");
     db.close().await;

@@ -28,6 +28,10 @@ export function onKey(event: KeyboardEvent): void {
   }
   if (event.metaKey || event.ctrlKey || event.altKey || typing(event.target) || somethingOpen()) return
 
+  if (event.key === 'Escape' && workbench.panelScreen) {
+    workbench.panelScreen = false
+    return
+  }
   const pressed = prefix ? `${prefix} ${event.key}` : event.key
   const known = commands.filter((c) => c.keys)
   if (!prefix && known.some((c) => c.keys!.startsWith(`${event.key} `))) {

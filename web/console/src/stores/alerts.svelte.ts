@@ -30,7 +30,10 @@ class Alerts {
     const before = conversations.row(frame.row.id)
     // What this agent put into the queue is no news to them.
     const mine = frame.items.some((item) => item.actor.id === session.id)
-    if (!mine && inQueue(frame.row) && !(before && inQueue(before))) this.#queued(frame.row)
+    // A row not loaded yet is news only if its stay in the queue just began.
+    const since = Date.parse(frame.row.holder.queue?.since ?? '')
+    const entered = before ? !inQueue(before) : !(Date.now() - since > 120_000)
+    if (!mine && entered && inQueue(frame.row)) this.#queued(frame.row)
     if (frame.items.some((item) => item.kind.startsWith('alarm_'))) void this.loadAlarms()
   }
 

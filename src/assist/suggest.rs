@@ -10,7 +10,7 @@ use super::thread::Thread;
 use super::view::Reply;
 use crate::knowledge::{Audience, Passage};
 use crate::model::MaterialPassage;
-use crate::model::extract::{excerpts, is_list_item};
+use crate::model::extract::{best_sentences, is_list_item};
 
 /// Replies that share this much of their words are one reply twice.
 const SAME: f64 = 0.6;
@@ -63,8 +63,8 @@ fn body(question: &str, locale: &str, passage: &Passage) -> String {
         text: passage.text.clone(),
         internal: false,
     };
-    let picked = excerpts(question, locale, &[material]).into_iter().next();
-    picked.map_or_else(String::new, |picked| picked.text)
+    let picked = best_sentences(question, locale, &[material]).into_iter().next();
+    picked.map_or_else(String::new, |picked| picked.sentences.join(" "))
 }
 
 fn framed(opening: &str, body: &str, closing: &str) -> String {

@@ -253,7 +253,7 @@ fn replies_quote_one_passage_each_in_a_courteous_frame() {
     assert_eq!(replies.len(), 3, "{replies:?}");
     let (first, _) = &replies[0];
     assert!(
-        first.starts_with("Hi Budi, thanks for waiting! It depends on how you paid:"),
+        first.starts_with("Hi Budi, thanks for waiting!\n\nIt depends on how you paid:"),
         "{first}"
     );
     assert!(first.contains("\n- QRIS: 1–3 working days"), "{first}");

@@ -10,6 +10,7 @@ mod extract;
 mod http;
 mod mood;
 mod phrases;
+mod pick;
 pub mod prompt;
 mod run;
 mod said;

@@ -4,17 +4,16 @@ use std::collections::HashSet;
 
 use super::extract::mood;
 use super::phrases::Own;
+use super::pick::{Picked, pick};
 use super::prompt::{MAX_SUGGESTIONS, Mood};
 use super::said::{overlap, words_of};
 use super::thread::Thread;
 use super::view::Reply;
 use crate::knowledge::{Audience, Passage};
-use crate::model::MaterialPassage;
-use crate::model::extract::{best_sentences, is_list_item};
-use crate::text::tables_as_lists;
+use crate::model::extract::is_list_item;
 
-/// The longest body of a suggested reply, in characters.
-const BODY_CHARS: usize = 480;
+/// A reply that speaks to less than this share of what the best one does is not worth reading.
+const WORTH: f64 = 0.4;
 /// Replies that share this much of their words are one reply twice.
 const SAME: f64 = 0.6;
 
@@ -27,19 +26,25 @@ pub(super) fn suggestions(thread: &Thread, question: &str, passages: &[Passage])
     if ranked.iter().any(|p| !foreign(p)) {
         ranked.retain(|p| !foreign(p));
     }
+    let picked = pick(question, &thread.locale, &ranked);
+    let mut ranked: Vec<(&Passage, Picked)> = ranked.into_iter().zip(picked).collect();
     // What is for colleagues comes last, and once: it must be read before it is sent.
-    ranked.sort_by_key(|p| p.audience == Audience::Internal);
+    ranked.sort_by(|(a, at), (b, bt)| {
+        let internal = |p: &Passage| p.audience == Audience::Internal;
+        internal(a).cmp(&internal(b)).then(bt.score.total_cmp(&at.score))
+    });
     let mut replies: Vec<Reply> = Vec::new();
     let mut bodies: Vec<HashSet<u32>> = Vec::new();
-    for passage in ranked {
+    let enough = ranked.first().map_or(0.0, |(_, best)| best.score * WORTH);
+    for (passage, Picked { text: body, score }) in ranked {
         let internal = passage.audience == Audience::Internal;
         let twice = internal && replies.iter().any(Reply::is_internal);
         if replies.len() >= MAX_SUGGESTIONS || twice {
             break;
         }
-        let body = body(question, &thread.locale, passage);
         let words = words_of(&body, &thread.locale);
-        if body.is_empty() || bodies.iter().any(|other| overlap(other, &words) >= SAME) {
+        let same = bodies.iter().any(|other| overlap(other, &words) >= SAME);
+        if body.is_empty() || same || score < enough {
             continue;
         }
         let text = match spoken {
@@ -57,40 +62,10 @@ pub(super) fn suggestions(thread: &Thread, question: &str, passages: &[Passage])
     replies
 }
 
-/// What a passage says to the question: sentences in a line, list items on lines of their own.
-fn body(question: &str, locale: &str, passage: &Passage) -> String {
-    let material = MaterialPassage {
-        number: 1,
-        title: passage.title.clone(),
-        section: passage.section.clone(),
-        text: tables_as_lists(&passage.text),
-        internal: false,
-    };
-    let Some(picked) = best_sentences(question, locale, &[material]).into_iter().next() else {
-        return String::new();
-    };
-    let mut body = String::new();
-    let mut in_list = false;
-    for sentence in picked.sentences {
-        if !body.is_empty() && body.chars().count() + sentence.chars().count() > BODY_CHARS {
-            break;
-        }
-        let item = is_list_item(&sentence);
-        body.push_str(match (body.is_empty(), in_list, item) {
-            (true, _, _) => "",
-            (false, true, true) => "\n",
-            (false, false, true) | (false, true, false) => "\n\n",
-            (false, false, false) => " ",
-        });
-        body.push_str(&sentence);
-        in_list = item;
-    }
-    body
-}
-
 fn framed(opening: &str, body: &str, closing: &str) -> String {
     let is_block = |line: Option<&str>| line.is_some_and(is_list_item);
-    let before = if is_block(body.lines().next()) { "\n\n" } else { " " };
+    let announced = body.lines().next().is_some_and(|line| line.ends_with(':'));
+    let before = if announced || is_block(body.lines().next()) { "\n\n" } else { " " };
     let after = if is_block(body.lines().last()) { "\n\n" } else { " " };
     let mut text = format!("{opening}{before}{body}");
     if !closing.is_empty() {

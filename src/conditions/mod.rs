@@ -17,6 +17,9 @@ pub use fold::{contains_phrase, fold};
 
 pub use crate::assistant::config::{Conditions, Counted, PhraseCondition, WordedCondition};
 
+/// The longest quotation kept as evidence, in characters; the whole message is a click away.
+const MAX_QUOTE_CHARS: usize = 500;
+
 /// What the typed conditions are judged by.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
@@ -116,7 +119,7 @@ fn fired(
     Fired {
         code,
         condition: condition.map(str::to_owned),
-        evidence: evidence.map(|words| words.trim().to_owned()),
+        evidence: evidence.map(|words| words.trim().chars().take(MAX_QUOTE_CHARS).collect()),
         message_id: message.map(PublicMessage::id),
     }
 }

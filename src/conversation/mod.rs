@@ -30,4 +30,18 @@ pub use step::{By, Closer, Effect, Event, Facts, Fresh, Refused, Reply, Step, st
 pub use store::Origin;
 
 #[cfg(test)]
+mod bullet_tests;
+#[cfg(test)]
 mod commit_tests;
+#[cfg(test)]
+mod property_laws;
+#[cfg(test)]
+mod property_model;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod table_agents;
+#[cfg(test)]
+mod table_tests;
+#[cfg(test)]
+mod test_world;

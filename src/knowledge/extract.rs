@@ -200,7 +200,7 @@ mod tests {
             "The refund takes five \
         working days."
         );
-        let more = best_sentences("can I return goods I have not opened", RETURNS, 110);
+        let more = best_sentences("within how many days can I return goods", RETURNS, 110);
         assert!(
             more.starts_with("You can return unopened goods") && more.ends_with("working days."),
             "{more}"

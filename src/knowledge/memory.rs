@@ -232,7 +232,6 @@ fn best(bases: &[Arc<Base>], mut found: Vec<(Place, f64)>, limit: usize) -> Vec<
 fn search(bases: &[Arc<Base>], query: &IndexQuery<'_>) -> Vec<Hit> {
     let words = lexical(bases, query);
     let meanings = query.dense.map(|wanted| dense(bases, query, wanted)).unwrap_or_default();
-    let cosines: HashMap<Place, f32> = meanings.iter().map(|&(p, c)| (p, narrow(c))).collect();
     let ranked = if meanings.is_empty() {
         best(bases, words, query.limit)
     } else {
@@ -244,17 +243,13 @@ fn search(bases: &[Arc<Base>], query: &IndexQuery<'_>) -> Vec<Hit> {
         }
         best(bases, fused.into_iter().collect(), query.limit)
     };
-    let hit = |(place, score): (Place, f64)| Hit {
-        chunk: bases[place.0].slots[place.1 as usize].chunk,
-        score,
-        cosine: cosines.get(&place).copied(),
+    let hit = |(place, score): (Place, f64)| {
+        let base = &bases[place.0];
+        let slot = &base.slots[place.1 as usize];
+        let row = base.row(slot).zip(query.dense).filter(|(row, wanted)| row.len() == wanted.len());
+        Hit { chunk: slot.chunk, score, cosine: row.map(|(row, wanted)| dot(row, wanted)) }
     };
     ranked.into_iter().map(hit).collect()
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "it was an f32 before")]
-fn narrow(cosine: f64) -> f32 {
-    cosine as f32
 }
 
 impl MemoryIndex {

@@ -17,6 +17,10 @@ use super::{Passage, PublicPassage};
 /// too little to beat a better answer.
 const LOCALE_BOOST: f64 = 1.1;
 
+/// The cosine from which a passage counts as an answer although its words do not reach the floor: the paraphrases that a
+/// model is there for. Provisional: typical of current models, not yet measured on one.
+const CLOSE_IN_MEANING: f32 = 0.5;
+
 /// Passages that share this much of their words are one passage twice.
 const DUPLICATE: f64 = 0.9;
 
@@ -64,7 +68,7 @@ impl Knowledge {
         let (current, dense) =
             tokio::join!(self.follower.bring_up_to_date(workspace, bases), self.embedded(query));
         let current = current?;
-        let wording = Wording::new(terms(query, &current.languages));
+        let wording = Wording::new(terms(query, &current.languages), &current.languages);
         let statistics = self.index.statistics(&current.bases, reader, &wording.ids()).await?;
         let question = Question::new(&wording, &statistics);
         let wanted = IndexQuery {
@@ -112,7 +116,14 @@ impl Candidate {
         let chunk_id: ChunkId = parsed(&row.id)?;
         let hit = hits.iter().find(|hit| hit.chunk == chunk_id);
         let counts = TokenCounts::of_chunk(&row.title, &row.section, &row.text, &row.locale);
-        let fit = question.fit(&counts);
+        let mut fit = question.fit(&counts);
+        if let Some(cosine) = hit.and_then(|hit| hit.cosine)
+            && !fit.kept
+            && cosine >= CLOSE_IN_MEANING
+        {
+            fit.kept = true;
+            fit.why = format!("kept: close in meaning, cosine {cosine:.2}; by words {}", fit.why);
+        }
         let tokens = counts.counts.into_iter().map(|(token, _)| token).collect();
         let boost =
             if locale.is_some_and(|l| same_language(l, &row.locale)) { LOCALE_BOOST } else { 1.0 };

@@ -2,7 +2,6 @@
 
 mod models;
 mod pages;
-mod settings;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +15,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use models::{embedder, models};
-pub use settings::{Published, settings};
 
 use crate::access::AccessState;
 use crate::api;
@@ -33,7 +31,7 @@ use crate::knowledge::Knowledge;
 use crate::model::ModelSet;
 use crate::model::prompt::Prompts;
 use crate::model::tokens::Calibration;
-use crate::turn::{Limits, Producer, TurnWorker};
+use crate::turn::{Limits, Producer, Published, TurnWorker};
 use crate::{jobs, turn};
 
 /// How long requests and running work may take to end at shutdown.

@@ -5,6 +5,7 @@
 pub mod catalogue;
 mod common;
 mod normalise;
+mod related;
 mod script;
 mod sentences;
 mod stem;
@@ -12,6 +13,7 @@ mod tables;
 mod tokens;
 
 pub use normalise::{MAX_TEXT_CHARS, TextProblem, normalise_user_text};
+pub use related::related;
 pub use sentences::{SentenceSplitter, sentences};
 pub use stem::Language;
 pub use tables::tables_as_lists;

@@ -8,7 +8,7 @@ use crate::conversation::{Actor, MessageKind};
 use crate::knowledge::Audience;
 use crate::model::fence;
 use crate::model::prompt::snapshot;
-use crate::model::tokens::Calibration;
+use crate::model::tokens::{Calibration, count};
 
 fn message(seq: u64, kind: MessageKind, author: Actor, text: &str) -> Message {
     Message {
@@ -60,6 +60,8 @@ fn thread() -> Vec<Message> {
 }
 
 fn budget(limit: usize) -> TokenBudget {
+    // Exact from here on, so that what is shed does not depend on when the tokeniser is loaded.
+    let _ = count("");
     TokenBudget::new(limit, &Calibration::starting_at(1.0))
 }
 

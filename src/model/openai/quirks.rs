@@ -64,12 +64,6 @@ impl Known {
             None
         }
     }
-
-    /// Nothing learned yet.
-    #[cfg(test)]
-    pub fn none() -> Self {
-        Self(0)
-    }
 }
 
 impl Quirks {

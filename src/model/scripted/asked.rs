@@ -77,7 +77,7 @@ fn material(system: &str, blocks: &[Block]) -> Material {
         tone,
         passages: passages.collect(),
         transcript: blocks.iter().filter_map(line).collect(),
-        note: of_kind("return_note").last().map(|block| block.text.clone()),
+        note: of_kind("return_note").next_back().map(|block| block.text.clone()),
         conditions: of_kind("condition")
             .filter_map(|block| block.attribute("key").map(str::to_owned))
             .collect(),

@@ -9,7 +9,7 @@ use crate::conversation::{Actor, Message, MessageKind, ReturnNote};
 use crate::ids::{ArticleId, ChunkId};
 use crate::knowledge::{Audience, Passage, PublicPassage};
 use crate::model::prompt::snapshot;
-use crate::model::tokens::{Calibration, TokenBudget};
+use crate::model::tokens::{Calibration, TokenBudget, count};
 use crate::model::{ChatRequest, Role, fence};
 
 fn message(seq: u64, author: Actor, text: &str) -> Message {
@@ -65,6 +65,8 @@ fn passage(number: u128, text: &str) -> PublicPassage {
 }
 
 fn budget(limit: usize) -> TokenBudget {
+    // Exact from here on, so that what is shed does not depend on when the tokeniser is loaded.
+    let _ = count("");
     TokenBudget::new(limit, &Calibration::starting_at(1.0))
 }
 
@@ -182,7 +184,8 @@ fn a_judge_prompt_shows_earlier_words_apart_from_evidence() {
     assert_eq!(kinds, ["condition", "condition", "said", "return_note", "unanswered"]);
     assert_eq!(request.schema.as_ref().map(|schema| schema.name), Some("judge"));
     assert_eq!(request.material.conditions, ["c1", "c2"]);
-    let (_, shed) = prompt.request(&prompts(), &budget(400)).expect("renders");
+    let long = judge(&["Stop it."]).with_earlier(vec![visitor(1, &"word ".repeat(500))]);
+    let (_, shed) = long.request(&prompts(), &budget(600)).expect("renders");
     assert_eq!(shed.messages.len(), 1);
 }
 

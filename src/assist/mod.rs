@@ -10,7 +10,6 @@ mod extract;
 mod http;
 mod mood;
 mod phrases;
-mod pick;
 pub mod prompt;
 mod run;
 mod said;

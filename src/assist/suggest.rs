@@ -1,19 +1,19 @@
-//! Suggested replies put together from passages: sentences of one passage each, in a courteous frame. Pure.
+//! Suggested replies put together from passages: what stands together in one passage each, in a courteous frame. Pure.
 
 use std::collections::HashSet;
 
 use super::extract::mood;
 use super::phrases::Own;
-use super::pick::{Picked, pick};
 use super::prompt::{MAX_SUGGESTIONS, Mood};
 use super::said::{overlap, words_of};
 use super::thread::Thread;
 use super::view::Reply;
 use crate::knowledge::{Audience, Passage};
-use crate::model::extract::is_list_item;
+use crate::model::MaterialPassage;
+use crate::model::extract::{excerpts, is_list_item};
 
-/// A reply that speaks to less than this share of what the best one does is not worth reading.
-const WORTH: f64 = 0.4;
+/// A list longer than this is cut to the items that the question names.
+const WHOLE_LIST: usize = 5;
 /// Replies that share this much of their words are one reply twice.
 const SAME: f64 = 0.6;
 
@@ -21,45 +21,78 @@ const SAME: f64 = 0.6;
 pub(super) fn suggestions(thread: &Thread, question: &str, passages: &[Passage]) -> Vec<Reply> {
     let upset = matches!(mood(thread), Mood::Angry | Mood::Annoyed);
     let spoken = Own::of_text(question).or_else(|| Own::known(&thread.locale));
-    let mut ranked: Vec<&Passage> = passages.iter().filter(|p| p.kept).collect();
-    let foreign = |p: &Passage| matches!((spoken, Own::of_text(&p.text)), (Some(spoken), Some(written)) if spoken != written);
-    if ranked.iter().any(|p| !foreign(p)) {
-        ranked.retain(|p| !foreign(p));
+    let foreign = |p: &Passage| {
+        let written = Own::of_text(&p.text);
+        spoken.is_some_and(|spoken| written.is_some_and(|written| written != spoken))
+    };
+    let mut kept: Vec<&Passage> = passages.iter().filter(|p| p.kept).collect();
+    if kept.iter().any(|p| !foreign(p)) {
+        kept.retain(|p| !foreign(p));
     }
-    let picked = pick(question, &thread.locale, &ranked);
-    let mut ranked: Vec<(&Passage, Picked)> = ranked.into_iter().zip(picked).collect();
     // What is for colleagues comes last, and once: it must be read before it is sent.
-    ranked.sort_by(|(a, at), (b, bt)| {
-        let internal = |p: &Passage| p.audience == Audience::Internal;
-        internal(a).cmp(&internal(b)).then(bt.score.total_cmp(&at.score))
-    });
+    let (internal, public): (Vec<&Passage>, Vec<&Passage>) =
+        kept.into_iter().partition(|p| p.audience == Audience::Internal);
     let mut replies: Vec<Reply> = Vec::new();
     let mut bodies: Vec<HashSet<u32>> = Vec::new();
-    let enough = ranked.first().map_or(0.0, |(_, best)| best.score * WORTH);
-    for (passage, Picked { text: body, score }) in ranked {
-        let internal = passage.audience == Audience::Internal;
-        let twice = internal && replies.iter().any(Reply::is_internal);
-        if replies.len() >= MAX_SUGGESTIONS || twice {
-            break;
-        }
-        let words = words_of(&body, &thread.locale);
-        let same = bodies.iter().any(|other| overlap(other, &words) >= SAME);
-        if body.is_empty() || same || score < enough {
-            continue;
-        }
-        let text = match spoken {
-            Some(own) if !internal && !foreign(passage) => {
-                let tone = thread.settings.tone;
-                let number = replies.len();
-                let name = thread.contact_name.as_deref().filter(|_| number == 0);
-                framed(&own.opening(number, tone, name, upset), &body, own.closing(number, tone))
+    for (found, most) in [(public, MAX_SUGGESTIONS), (internal, 1)] {
+        let most = (replies.len() + most).min(MAX_SUGGESTIONS);
+        for (passage, body) in best_first(question, &thread.locale, &found) {
+            let words = words_of(&body, &thread.locale);
+            let same = bodies.iter().any(|other| overlap(other, &words) >= SAME);
+            if replies.len() >= most || words.is_empty() || same {
+                continue;
             }
-            _ => body,
-        };
-        bodies.push(words);
-        replies.push(Reply { text, citations: vec![passage.citation()] });
+            let text = match spoken {
+                Some(own) if passage.audience == Audience::Public && !foreign(passage) => {
+                    let (number, tone) = (replies.len(), thread.settings.tone);
+                    let opening = own.opening(number, tone, thread.contact_name.as_deref(), upset);
+                    framed(&opening, &body, own.closing(number, tone))
+                }
+                _ => body,
+            };
+            bodies.push(words);
+            replies.push(Reply { text, citations: vec![passage.citation()] });
+        }
     }
     replies
+}
+
+/// The passages with what each says to the question, the one that says most first.
+fn best_first<'p>(
+    question: &str,
+    locale: &str,
+    passages: &[&'p Passage],
+) -> Vec<(&'p Passage, String)> {
+    let mut left: Vec<MaterialPassage> = (1..)
+        .zip(passages)
+        .map(|(number, passage)| MaterialPassage {
+            number,
+            title: passage.title.clone(),
+            section: passage.section.clone(),
+            text: passage.text.clone(),
+            internal: false,
+        })
+        .collect();
+    let mut ranked = Vec::new();
+    while let Some(picked) = excerpts(question, locale, &left).into_iter().next() {
+        left.retain(|passage| passage.number != picked.number);
+        let passage = picked.number.checked_sub(1).and_then(|at| passages.get(at));
+        ranked.extend(passage.map(|p| (*p, named_items(question, locale, &picked.text))));
+    }
+    ranked
+}
+
+/// A text whose long lists hold only the items that the question names most. Numbered steps stay whole.
+fn named_items(question: &str, locale: &str, text: &str) -> String {
+    let asked = words_of(question, locale);
+    let fit = |line: &str| words_of(line, locale).intersection(&asked).count();
+    let items = || text.lines().filter(|line| line.starts_with("- "));
+    let most = items().map(fit).max().unwrap_or(0);
+    if most == 0 || items().count() <= WHOLE_LIST {
+        return text.to_owned();
+    }
+    let kept = text.lines().filter(|line| !line.starts_with("- ") || fit(line) == most);
+    kept.collect::<Vec<_>>().join("\n")
 }
 
 fn framed(opening: &str, body: &str, closing: &str) -> String {

@@ -1,6 +1,5 @@
 //! The few words of its own that the built-in answerer has, in English and Indonesian, and the moods it can tell.
 
-
 /// A language it has words in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Own {

@@ -96,6 +96,7 @@ mod tests {
         ask(set, Task::Brief, deadline, request, parse).await
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the tests read better")]
     fn set(first: Arc<dyn ChatModel>, fallback: Option<Arc<dyn ChatModel>>) -> ModelSet {
         ModelSet { fallback, ..ModelSet::of_one(&first) }
     }

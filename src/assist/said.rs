@@ -150,7 +150,8 @@ fn mentioned(thread: &Thread) -> Vec<String> {
 /// The question that waits for an answer, in the visitor's words; empty if none.
 pub(super) fn open_question(thread: &Thread) -> String {
     let said = open(thread);
-    let question = said.iter().rfind(|s| s.asks).or_else(|| said.last());
+    let telling = || said.iter().max_by(|a, b| a.score.total_cmp(&b.score));
+    let question = said.iter().rfind(|s| s.asks).or_else(telling);
     question.map(|s| quote(&s.text, QUOTE_CHARS * 2)).unwrap_or_default()
 }
 

@@ -81,6 +81,14 @@ impl AppState {
     }
 }
 
+impl AppState {
+    /// With sockets of another patience and number; before anything is served.
+    #[must_use]
+    pub fn with_live(self, live: LiveSettings) -> Self {
+        Self { live, sockets: Arc::new(Semaphore::new(live.max_sockets)), ..self }
+    }
+}
+
 impl FromRef<AppState> for AccessState {
     fn from_ref(state: &AppState) -> Self {
         state.access.clone()

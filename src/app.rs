@@ -22,7 +22,7 @@ use crate::inbox::Feeds;
 use crate::knowledge::Knowledge;
 use crate::live::LiveSettings;
 use crate::turn::Producer;
-use crate::{access, assist, assistant, contact, inbox, live, widget};
+use crate::{access, assist, assistant, contact, inbox, knowledge, live, playground, widget};
 
 /// Everything handlers and sockets share. Cheap to clone.
 #[derive(Clone)]
@@ -143,5 +143,10 @@ fn people() -> OpenApiRouter<AppState> {
 }
 
 fn agents() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(inbox::router()).merge(assist::router()).merge(live::router())
+    OpenApiRouter::new()
+        .merge(inbox::router())
+        .merge(assist::router())
+        .merge(knowledge::http::router())
+        .merge(playground::router())
+        .merge(live::router())
 }

@@ -37,6 +37,7 @@ pub mod turn;
 pub mod app;
 pub mod inbox;
 pub mod live;
+pub mod playground;
 pub mod widget;
 
 pub mod assets;

@@ -129,5 +129,7 @@ fn tell(origin: &str, shop: &str, seeded: &Seeded, as_json: bool) {
     for log_in in &seeded.log_ins {
         super::say(&format!("  {:<6} {:<28} {}", log_in.role, log_in.email, log_in.password));
     }
-    super::say("\nOpen the shop in one window and the console in another. Ctrl-C stops everything.\n");
+    super::say(
+        "\nOpen the shop in one window and the console in another. Ctrl-C stops everything.\n",
+    );
 }

@@ -169,12 +169,6 @@ pub(crate) async fn stopped() {
     }
 }
 
-/// What a command answers until the part it runs is wired in.
-fn not_in_this_build(command: &str) -> ExitCode {
-    say_error(&format!("baton {command}: not in this build"));
-    ExitCode::FAILURE
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;

@@ -17,10 +17,7 @@ pub async fn run(loaded: Loaded) -> anyhow::Result<ExitCode> {
     let access = &built.state.access;
     let first = first_start(&access.db, &access.clock, access.ids, "My business").await?;
     let running = built.start(listener, None).await?;
-    let origin = config
-        .public_url
-        .clone()
-        .unwrap_or_else(|| format!("http://{}", running.address));
+    let origin = config.public_url.clone().unwrap_or_else(|| format!("http://{}", running.address));
     super::say(&format!("Baton is running at {origin}/"));
     super::say(&format!("API reference: {origin}/api/v1/reference"));
     if let Some(token) = first.owner_invitation {

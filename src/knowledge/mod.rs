@@ -6,9 +6,11 @@
 
 pub mod article;
 pub mod chunk;
+mod counts;
 mod embedder;
 mod extract;
 mod follow;
+pub mod http;
 pub mod index;
 mod ingest;
 mod memory;
@@ -18,6 +20,7 @@ mod relevance;
 mod search;
 mod service;
 mod store;
+mod wire;
 
 pub use embedder::{EmbedError, EmbedPurpose, Embedder};
 pub use extract::best_sentences;

@@ -2,7 +2,6 @@
 
 mod models;
 mod pages;
-mod settings;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +15,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use models::{embedder, models};
-pub use settings::{Published, settings};
 
 use crate::access::AccessState;
 use crate::api;
@@ -30,10 +28,10 @@ use crate::db::{Db, EngineKind};
 use crate::handoff::Timers;
 use crate::ids::Ids;
 use crate::knowledge::Knowledge;
+use crate::model::ModelSet;
 use crate::model::prompt::Prompts;
 use crate::model::tokens::Calibration;
-use crate::model::ModelSet;
-use crate::turn::{Limits, Producer, TurnWorker};
+use crate::turn::{Limits, Producer, Published, TurnWorker};
 use crate::{jobs, turn};
 
 /// How long requests and running work may take to end at shutdown.
@@ -67,7 +65,8 @@ pub async fn build(config: &Config, extras: &Extras) -> anyhow::Result<Built> {
     crate::model::openai::install_crypto();
     let clock = extras.clock.clone().unwrap_or_else(Clock::system);
     let ids = Ids;
-    let db = Db::open(config.database.url.expose()).await.context("the database cannot be opened")?;
+    let db =
+        Db::open(config.database.url.expose()).await.context("the database cannot be opened")?;
     crate::db::migrate(&db).await.context("the database cannot be brought up to date")?;
     clock.follow(db.clock_lead_millis(clock.now()).await?);
     let prompts = Arc::new(load_prompts(config)?);
@@ -108,8 +107,7 @@ pub async fn build(config: &Config, extras: &Extras) -> anyhow::Result<Built> {
         },
         calibration,
     };
-    let minds =
-        Minds { options: ModelOptions::from_config(&config.models), producer, assistance };
+    let minds = Minds { options: ModelOptions::from_config(&config.models), producer, assistance };
     Ok(Built { state: AppState::new(conversations, access, minds), config: config.clone() })
 }
 
@@ -198,7 +196,10 @@ impl Running {
         })
         .await;
         if ended.is_err() {
-            tracing::warn!(grace_ms = GRACE.as_millis(), "some work did not end in time and is left to its lease");
+            tracing::warn!(
+                grace_ms = GRACE.as_millis(),
+                "some work did not end in time and is left to its lease"
+            );
         }
         self.state.conversations.db().close().await;
     }

@@ -4,6 +4,8 @@ mod plan;
 mod produce;
 pub mod prompt;
 mod record;
+mod rehearse;
+mod settings;
 mod worker;
 
 pub use plan::{HISTORY_MESSAGES, Plan, Settings};
@@ -11,6 +13,8 @@ pub use produce::{Limits, Produced, Producer, Release};
 pub use record::{
     Explained, ExplainedCall, ExplainedPassage, ExplainedShed, ExplainedTokens, ExplainedVerdict,
 };
+pub use rehearse::{Said, rehearse};
+pub use settings::{Published, settings};
 pub use worker::{SettingsSource, TurnWorker};
 
 #[cfg(test)]

@@ -5,8 +5,10 @@ use async_trait::async_trait;
 use crate::assistant::store;
 use crate::db::{Db, DbError};
 use crate::ids::{AssistantId, WorkspaceId};
-use crate::turn::prompt::Persona;
-use crate::turn::{Settings, SettingsSource};
+
+use super::plan::Settings;
+use super::prompt::Persona;
+use super::worker::SettingsSource;
 
 /// Published configurations, read from the database at each turn.
 pub struct Published(pub Db);

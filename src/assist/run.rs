@@ -17,7 +17,7 @@ use crate::ids::{ArtifactId, ConversationId, JobId, KnowledgeBaseId, WorkspaceId
 use crate::jobs::{self, Handler, Job, JobError, Order, Worker};
 use crate::knowledge::{Knowledge, KnowledgeError, Passage};
 use crate::model::prompt::Prompts;
-use crate::model::tokens::{Calibration, TokenBudget};
+use crate::model::tokens::TokenBudget;
 use crate::model::{ChatModel, Models, Task};
 
 /// How many passages are looked at for suggestions.
@@ -30,7 +30,6 @@ pub struct Assistance {
     pub(super) knowledge: Knowledge,
     models: Arc<Models>,
     prompts: Arc<Prompts>,
-    calibration: Arc<Calibration>,
 }
 
 /// Why help was not ordered.
@@ -55,9 +54,8 @@ impl Assistance {
         knowledge: Knowledge,
         models: Arc<Models>,
         prompts: Arc<Prompts>,
-        calibration: Arc<Calibration>,
-    ) -> Self {
-        Self { conversations, knowledge, models, prompts, calibration }
+        ) -> Self {
+        Self { conversations, knowledge, models, prompts }
     }
 
     /// Has this worker do the jobs of every kind.
@@ -144,7 +142,7 @@ impl Assistance {
     }
 
     fn budget(&self, model: &dyn ChatModel) -> TokenBudget {
-        TokenBudget::for_window(model.context_tokens(), ASSIST_TOKENS, &self.calibration)
+        model.prompt_budget(ASSIST_TOKENS)
     }
 
     async fn brief(&self, thread: &Thread) -> Result<(Source, Content), JobError> {

@@ -55,7 +55,6 @@ impl Desk {
             knowledge,
             Arc::new(models),
             prompts,
-            Arc::default(),
         );
         let worker =
             Worker::new(conversations.db().clone(), shop.clock.clone(), conversations.node());

@@ -30,7 +30,6 @@ use crate::db::Db;
 use crate::ids::{AgentId, AssistantId, ContactId, ConversationId, Ids, InboxId, WorkspaceId};
 use crate::knowledge::Knowledge;
 use crate::model::prompt::Prompts;
-use crate::model::tokens::Calibration;
 use crate::server;
 use crate::turn::{Limits, Producer};
 
@@ -70,7 +69,6 @@ async fn minds(conversations: &Conversations) -> Minds {
     let models = Arc::new(server::models(&config).expect("the built-in model"));
     let knowledge = Knowledge::new(conversations.db().clone(), clock.clone(), Ids, embedder);
     let prompts = Arc::new(Prompts::embedded().expect("prompts"));
-    let calibration = Arc::new(Calibration::starting_at(1.0));
     let limits = Limits { budget: Duration::from_secs(30), judge: Duration::from_secs(3) };
     Minds {
         options: ModelOptions::from_config(&config.models),
@@ -79,9 +77,8 @@ async fn minds(conversations: &Conversations) -> Minds {
             knowledge.clone(),
             Arc::clone(&models),
             Arc::clone(&prompts),
-            Arc::clone(&calibration),
         ),
-        producer: Producer { knowledge, prompts, models, clock, limits, calibration },
+        producer: Producer { knowledge, prompts, models, clock, limits },
     }
 }
 

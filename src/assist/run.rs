@@ -54,7 +54,7 @@ impl Assistance {
         knowledge: Knowledge,
         models: Arc<Models>,
         prompts: Arc<Prompts>,
-        ) -> Self {
+    ) -> Self {
         Self { conversations, knowledge, models, prompts }
     }
 

@@ -50,12 +50,8 @@ impl Desk {
             models = models.with_default(ModelSet::of_one(&model));
         }
         let prompts = Arc::new(Prompts::embedded().expect("prompts"));
-        let assistance = Assistance::new(
-            conversations.clone(),
-            knowledge,
-            Arc::new(models),
-            prompts,
-        );
+        let assistance =
+            Assistance::new(conversations.clone(), knowledge, Arc::new(models), prompts);
         let worker =
             Worker::new(conversations.db().clone(), shop.clock.clone(), conversations.node());
         let worker = assistance.register(worker);

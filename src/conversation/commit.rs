@@ -492,7 +492,7 @@ impl Conversations {
             if let Some(evidence) = &logged.evidence {
                 store::insert_evidence(conn, &after, logged.seq, evidence).await?;
             }
-            store::project(conn, &before, &after, &logged.record, lease, facts.now).await?;
+            store::project(conn, &before, &after, logged, lease, facts.now).await?;
         }
         for effect in &stepped.effects {
             let kind = match effect {

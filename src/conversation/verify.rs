@@ -354,7 +354,8 @@ impl Reading {
                     self.broken(Law::OneOrder, seq, what);
                 }
                 if message.author != logged.actor {
-                    let what = format!("signed by {:?}, written by {:?}", message.author, logged.actor);
+                    let what =
+                        format!("signed by {:?}, written by {:?}", message.author, logged.actor);
                     self.broken(Law::OneVoice, seq, what);
                 }
                 let private = matches!(message.kind, MessageKind::Note | MessageKind::ReturnNote);

@@ -70,7 +70,8 @@ impl Wording {
         for word in &words {
             let forms = related(word, languages);
             // Together they must not outweigh the word itself, however many there are.
-            let share = RELATED / f32::from(u16::try_from(forms.len().max(1)).unwrap_or(u16::MAX)).sqrt();
+            let share =
+                RELATED / f32::from(u16::try_from(forms.len().max(1)).unwrap_or(u16::MAX)).sqrt();
             for form in forms {
                 if let std::collections::hash_map::Entry::Vacant(place) = places.entry(form) {
                     place.insert(tokens.len());

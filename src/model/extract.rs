@@ -184,9 +184,11 @@ impl Asked {
             // The search has ranked the passages already, and knows more than shared words.
             let prior = (whole + 0.1) * (1.0 + 0.6 / f64::from(rank));
             for (at, paragraph) in passage.paragraphs.iter().enumerate() {
-                let fit = self.coverage(&paragraph.headed)
+                let placed: HashSet<u32> =
+                    paragraph.headed.union(&passage.titled).copied().collect();
+                let fit = self.coverage(&placed)
                     + 0.5 * self.coverage(&paragraph.own)
-                    + 0.8 * self.coverage(&passage.titled);
+                    + 0.3 * self.coverage(&passage.titled);
                 // What mostly points to another page is no answer by itself.
                 let worth = if paragraph.points_elsewhere() { 0.6 } else { 1.0 };
                 let score = prior * worth * (fit + 0.1);

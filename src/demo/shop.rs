@@ -88,19 +88,25 @@ async fn stylesheet(State(shop): State<Arc<Shop>>) -> Response {
 async fn help_index(State(shop): State<Arc<Shop>>) -> Response {
     let rows = public_articles(&shop).await;
     answer(rows.map(|rows| {
-        let items: String = rows
-            .iter()
-            .map(|(title, url)| {
+        let list = |of: &str| -> String {
+            let of_locale = rows.iter().filter(|(_, _, locale)| locale == of);
+            let line = |(title, url, _): &(String, String, String)| {
                 format!("<li><a href=\"{}\">{}</a></li>", escape(url), escape(title))
-            })
-            .collect();
-        document(&shop, "en", "Help centre", &format!("<h1>Help centre</h1><ul>{items}</ul>"))
+            };
+            of_locale.map(line).collect()
+        };
+        let lists = format!(
+            "<h1>Help centre</h1><ul>{}</ul><div lang=\"id\"><h2>Bahasa Indonesia</h2><ul>{}</ul></div>",
+            list("en"),
+            list("id")
+        );
+        document(&shop, "en", "Help centre", &lists)
     }))
 }
 
-async fn public_articles(shop: &Shop) -> Result<Vec<(String, String)>, DbError> {
+async fn public_articles(shop: &Shop) -> Result<Vec<(String, String, String)>, DbError> {
     let mut conn = shop.db.read().await?;
-    sql("SELECT title, url FROM article WHERE workspace = $1 AND audience = 'public' AND url LIKE '/help/%' ORDER BY locale, title")
+    sql("SELECT title, url, locale FROM article WHERE workspace = $1 AND audience = 'public' AND url LIKE '/help/%' ORDER BY locale, title")
         .bind(shop.workspace)
         .all(&mut conn)
         .await

@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use super::feed::{Told, Viewers};
 use super::rows::{self, AlarmView, RowView};
-use super::timeline::items;
+use super::timeline::{items, may_have_been_read};
 use super::wire::{self, Item, View};
 use crate::app::AppState;
 use crate::assist::{self, Artifact};
@@ -22,7 +22,7 @@ use crate::conversation::{Actor, AlarmFor, Change, Cursor, Heard, Logged, Record
 use crate::db::{DbError, EngineKind};
 use crate::directory::Directory;
 use crate::hub::Availability;
-use crate::ids::{AgentId, ContactId, ConversationId, WorkspaceId};
+use crate::ids::{AgentId, ContactId, ConversationId, TurnId, WorkspaceId};
 
 /// Changes taken together at most.
 const BATCH: usize = 64;
@@ -32,6 +32,8 @@ const READ_EVERY: Duration = Duration::from_secs(1);
 const READ_AT_ONCE: u32 = 500;
 /// Visitor messages counted for the unread number.
 const COUNT_UNREAD: u32 = 100;
+/// How far back the end of a turn is looked for when its record is stored.
+const CANCELLED_WITHIN: u32 = 50;
 /// Events remembered as told before the feed had them (other nodes' are never taken out).
 const MAX_EARLY: usize = 20_000;
 
@@ -303,6 +305,7 @@ impl Pump {
                     self.tell(Out::Artifact(conversation, Box::new(found)));
                 }
             }
+            Heard::Explained { conversation, turn } => self.explained(conversation, turn).await?,
             Heard::Presence { agent } => {
                 let presence = &self.state.conversations.wire().presence;
                 self.tell(Out::Presence(agent, presence.of_agent(self.workspace, agent)));
@@ -315,6 +318,20 @@ impl Pump {
             }
         }
         Ok(())
+    }
+
+    /// Tells the end of a cancelled turn again, now with what may have been read of it: its worker stops, and stores that,
+    /// only after the cancellation was told.
+    async fn explained(&self, id: ConversationId, turn: TurnId) -> Result<(), DbError> {
+        let mut conn = self.state.conversations.db().read().await?;
+        let span = Span::Before(u64::MAX);
+        let mut events =
+            store::timeline(&mut conn, self.workspace, id, span, CANCELLED_WITHIN).await?;
+        drop(conn);
+        events.retain(
+            |event| matches!(event.record, Record::TurnCancelled { turn: ended, .. } if ended == turn),
+        );
+        if events.is_empty() { Ok(()) } else { self.changed(id, &events, None).await }
     }
 
     async fn told(&self, told: Told) -> Result<(), DbError> {
@@ -360,6 +377,7 @@ pub(super) async fn changed_frame(
     let Some(row) = lists::row(&mut conn, workspace, None, id).await? else { return Ok(None) };
     let marks = lists::read_marks(&mut conn, workspace, id).await?.into_iter().collect();
     let visitor_seqs = lists::visitor_seqs(&mut conn, workspace, id, COUNT_UNREAD).await?;
+    let read = may_have_been_read(&mut conn, workspace, id, events).await?;
     drop(conn);
     let c = &row.conversation;
     let enough = |directory: &Directory| directory.knows(c.inbox, c.holder.assignee());
@@ -369,7 +387,7 @@ pub(super) async fn changed_frame(
     let frame = Changed {
         cursor,
         row: rows::row(&row, &directory, online),
-        items: items(&view, events, &HashMap::new())?,
+        items: items(&view, events, &read)?,
         only: None,
         marks,
         visitor_seqs,

@@ -39,7 +39,7 @@ export async function person(browser, options = {}) {
 
 /** The network may fail when a test takes it away, and nobody is signed in at first; anything else is a fault. */
 const expected = (message) => /ERR_CONNECTION_REFUSED|ERR_INTERNET_DISCONNECTED|WebSocket connection|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED/.test(message.text()) ||
-  (message.text().includes('401') && message.location().url.endsWith('/auth/me'))
+  (message.text().includes('401') && /\/auth\/(me|sign-in)$/.test(message.location().url))
 
 function countChimes() {
   window.chimes = 0

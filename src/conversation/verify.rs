@@ -305,7 +305,8 @@ impl Reading {
                 self.enders.insert("return");
             }
             Record::ObligationOpened { .. } => {
-                if std::mem::replace(&mut self.promised, true) {
+                let before = std::mem::replace(&mut self.promised, true);
+                if before {
                     self.broken(Law::Promises, seq, "a second promise beside an open one");
                 }
             }
@@ -322,7 +323,8 @@ impl Reading {
                 }
             }
             Record::AlarmRaised { anchor, step, .. } => {
-                if !self.alarms.insert((*anchor, *step)) {
+                let fresh = self.alarms.insert((*anchor, *step));
+                if !fresh {
                     let what = format!("alarm {step} over {anchor} a second time");
                     self.broken(Law::Promises, seq, what);
                 }

@@ -18,6 +18,7 @@ use crate::assist::Assistance;
 use crate::assistant::ModelOptions;
 use crate::conversation::Conversations;
 use crate::directory::Names;
+use crate::handoff::ExpectedWait;
 use crate::inbox::Feeds;
 use crate::knowledge::Knowledge;
 use crate::live::LiveSettings;
@@ -37,6 +38,8 @@ pub struct AppState {
     pub feeds: Arc<Feeds>,
     /// What answers, helps and can be chosen.
     pub minds: Minds,
+    /// How long the queue takes.
+    pub waits: ExpectedWait,
     /// How patient sockets are.
     pub live: LiveSettings,
     /// One permit for each open socket.
@@ -66,6 +69,7 @@ impl AppState {
         Self {
             names: Names::new(conversations.db().clone(), conversations.clock().clone()),
             feeds: Arc::default(),
+            waits: ExpectedWait::default(),
             minds,
             sockets: Arc::new(Semaphore::new(live.max_sockets)),
             live,
@@ -74,6 +78,14 @@ impl AppState {
             conversations,
             access,
         }
+    }
+}
+
+impl AppState {
+    /// With sockets of another patience and number; before anything is served.
+    #[must_use]
+    pub fn with_live(self, live: LiveSettings) -> Self {
+        Self { live, sockets: Arc::new(Semaphore::new(live.max_sockets)), ..self }
     }
 }
 

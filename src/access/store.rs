@@ -117,8 +117,7 @@ impl TryFrom<MemberRow> for Member {
 /// What the database says.
 pub async fn members(conn: &mut Conn, workspace: WorkspaceId) -> Result<Vec<Member>, DbError> {
     let rows: Vec<MemberRow> = sql("SELECT a.id, a.account, a.name, c.email, a.role, a.presence, a.locale, \
-         (SELECT COUNT(*) FROM conversation v WHERE v.workspace = a.workspace AND v.assignee = a.id \
-          AND v.holder = 'human') AS open \
+         (SELECT COUNT(*) FROM conversation v WHERE v.workspace = a.workspace AND v.assignee = a.id) AS open \
          FROM agent a JOIN account c ON c.id = a.account \
          WHERE a.workspace = $1 AND a.disabled_at IS NULL ORDER BY a.created_at, a.id")
     .bind(workspace)
@@ -137,8 +136,7 @@ pub async fn member(
     agent: AgentId,
 ) -> Result<Option<Member>, DbError> {
     let row: Option<MemberRow> = sql("SELECT a.id, a.account, a.name, c.email, a.role, a.presence, a.locale, \
-         (SELECT COUNT(*) FROM conversation v WHERE v.workspace = a.workspace AND v.assignee = a.id \
-          AND v.holder = 'human') AS open \
+         (SELECT COUNT(*) FROM conversation v WHERE v.workspace = a.workspace AND v.assignee = a.id) AS open \
          FROM agent a JOIN account c ON c.id = a.account \
          WHERE a.workspace = $1 AND a.id = $2 AND a.disabled_at IS NULL")
     .bind(workspace)

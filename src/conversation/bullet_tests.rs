@@ -483,6 +483,20 @@ mod returns {
     }
 
     #[test]
+    fn forget_the_note_once_a_person_has_dealt_with_it() {
+        let note = id(0x707E);
+        let w = Setup::Assigned
+            .world()
+            .then(|w| Event::AssignToAi { by: w.by(anna()), note: Some(note) })
+            .then(anna_takes_over);
+        let returned = w.c.returned.expect("a return");
+        assert_eq!(returned.note, None, "what she told the AI before is hers to say anew");
+        let w = w.then(anna_writes).then(anna_closes).after(11 * MINUTE).then(wrote);
+        assert_eq!(w.c.holder.column(), Column::Assistant);
+        assert_eq!(w.c.evidence_after(), returned.seq, "the place of the return stays");
+    }
+
+    #[test]
     fn forget_a_request_but_not_a_message() {
         let world = Setup::Queue.world().then(asked).then(anna_returns);
         assert_eq!((world.c.waiting, world.c.asked), (world.c.unanswered, None));

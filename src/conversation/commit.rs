@@ -21,7 +21,7 @@ use crate::ids::{
 use crate::knowledge::Citation;
 use crate::text::catalogue;
 
-/// How long a turn may run without a sign of life before another worker may take it.
+/// How long a turn may run without a sign of life before another worker may take it, unless the installation says otherwise.
 pub const TURN_LEASE: Duration = Duration::from_secs(15);
 
 /// Which conversation an event is for.
@@ -145,6 +145,7 @@ pub struct Conversations {
     wire: Arc<Wire>,
     node: NodeId,
     pace: Option<Pace>,
+    turn_lease: Duration,
 }
 
 type Outcome = Result<Committed, CommitError>;
@@ -154,7 +155,7 @@ impl Conversations {
     #[must_use]
     pub fn new(db: Db, clock: Clock, ids: Ids, wire: Arc<Wire>) -> Self {
         let node = ids.fresh();
-        Self { db, clock, ids, wire, node, pace: None }
+        Self { db, clock, ids, wire, node, pace: None, turn_lease: TURN_LEASE }
     }
 
     /// With the installation's pace of turns instead of the standard one.
@@ -162,6 +163,19 @@ impl Conversations {
     pub fn with_pace(mut self, pace: Pace) -> Self {
         self.pace = Some(pace);
         self
+    }
+
+    /// With the installation's lease of a turn instead of the standard one.
+    #[must_use]
+    pub fn with_turn_lease(mut self, lease: Duration) -> Self {
+        self.turn_lease = lease;
+        self
+    }
+
+    /// How long a turn may run without a sign of life before another worker may take it.
+    #[must_use]
+    pub fn turn_lease(&self) -> Duration {
+        self.turn_lease
     }
 
     /// Everything live.
@@ -230,7 +244,7 @@ impl Conversations {
         turn: TurnId,
         attempt: u32,
     ) -> Result<bool, DbError> {
-        let until = self.clock.now() + TURN_LEASE;
+        let until = self.clock.now() + self.turn_lease;
         self.db
             .write(move |conn| {
                 Box::pin(async move { store::renew(conn, workspace, turn, attempt, until).await })
@@ -471,7 +485,7 @@ impl Conversations {
         } else {
             store::update(conn, &before, &after, &loaded.policy, snippet, facts.now).await?;
         }
-        let lease = Lease { node: self.node, until: facts.now + TURN_LEASE };
+        let lease = Lease { node: self.node, until: facts.now + self.turn_lease };
         let mut cursor = Cursor::default();
         for logged in &events {
             cursor = store::insert_event(conn, &after, logged).await?;
@@ -481,7 +495,7 @@ impl Conversations {
             if let Some(evidence) = &logged.evidence {
                 store::insert_evidence(conn, &after, logged.seq, evidence).await?;
             }
-            store::project(conn, &before, &after, &logged.record, lease, facts.now).await?;
+            store::project(conn, &before, &after, logged, lease, facts.now).await?;
         }
         for effect in &stepped.effects {
             let kind = match effect {

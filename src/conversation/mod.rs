@@ -9,6 +9,7 @@ mod record;
 mod state;
 mod step;
 pub mod store;
+pub mod verify;
 
 pub use crate::assistant::inbox::ReopenTo;
 pub use commit::{

@@ -545,6 +545,7 @@ impl Conversation {
                 self.failed_answers = 0;
                 self.holder = to.holder(at);
                 if let Some(agent) = self.holder.assignee() {
+                    self.note_is_dealt_with();
                     self.last_human = Some(agent);
                 }
             }
@@ -608,11 +609,13 @@ impl Conversation {
                     Holder::Queue { since: at, reason: *reason, team: None, snooze: None };
             }
             Record::TookOver { agent, .. } => {
+                self.note_is_dealt_with();
                 let team = self.team();
                 self.holder = Holder::Assigned { agent: *agent, team, snooze: None, offline: None };
                 self.last_human = Some(*agent);
             }
             Record::Assigned { agent, team } => {
+                self.note_is_dealt_with();
                 let team = team.or_else(|| self.team());
                 self.holder = Holder::Assigned { agent: *agent, team, snooze: None, offline: None };
                 self.last_human = Some(*agent);
@@ -707,6 +710,14 @@ impl Conversation {
         match &self.holder {
             Holder::Queue { team, .. } | Holder::Assigned { team, .. } => *team,
             Holder::Assistant { .. } | Holder::Closed { .. } => None,
+        }
+    }
+
+    /// A person has it again: what was told to the AI at the last hand-back is theirs to say anew. The place of the return
+    /// stays, since what was said before it is still no evidence.
+    fn note_is_dealt_with(&mut self) {
+        if let Some(returned) = &mut self.returned {
+            returned.note = None;
         }
     }
 

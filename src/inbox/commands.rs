@@ -8,13 +8,15 @@ use utoipa::ToSchema;
 
 use super::conversations::detail;
 use super::errors::{CommandErrors, commit_error};
-use super::wire::{DetailView, MessageView, View};
+use super::rows::DetailView;
+use super::wire::{MessageView, View};
 use crate::access::{Right, Signed};
 use crate::api::{AgentErrors, ApiError, ApiResult, InputErrors, Json, MissingErrors, Path};
 use crate::app::AppState;
+use crate::assist;
 use crate::clock::Timestamp;
 use crate::conversation::{AiMode, By, Closer, Command, Committed, Event, Outcome, Words};
-use crate::ids::{AgentId, ArtifactId, ConversationId, MessageId};
+use crate::ids::{AgentId, ArtifactId, ConversationId, MessageId, WorkspaceId};
 use crate::words::{clean, client_id};
 
 type Id = Path<ConversationId>;
@@ -140,11 +142,30 @@ pub async fn write(
 ) -> ApiResult<Json<MessageView>> {
     let words = words(&input.text, &input.client_id)?;
     let message: MessageId = state.conversations.ids().fresh();
-    if let Some(used) = &input.suggestion {
-        tracing::debug!(artifact.id = %used.artifact_id, index = used.index, "a suggestion was sent");
-    }
     let event = Event::AgentWrites { by: by(&signed, input.expected_epoch), message };
-    then_message(&state, &signed, id, event, words).await
+    let wrote = then_message(&state, &signed, id, event, words).await?;
+    if let Some(used) = input.suggestion {
+        count_sent(&state, signed.workspace, id, used).await;
+    }
+    Ok(wrote)
+}
+
+/// Remembers that a suggested reply was sent; the message stands whether or not that succeeds.
+async fn count_sent(
+    state: &AppState,
+    workspace: WorkspaceId,
+    id: ConversationId,
+    used: SuggestionUsed,
+) {
+    let place = (used.artifact_id, usize::try_from(used.index).unwrap_or(usize::MAX));
+    let counted = state.conversations.db().write(move |conn| {
+        Box::pin(async move {
+            assist::store::count_fate(conn, workspace, id, place, assist::Fate::Sent).await
+        })
+    });
+    if let Err(error) = counted.await {
+        tracing::warn!(%error, "the fate of a suggested reply was not counted");
+    }
 }
 
 fn words(text: &str, id: &str) -> ApiResult<Words> {

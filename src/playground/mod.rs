@@ -7,9 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::{AccessState, Right, Signed};
-use crate::api::{
-    AgentErrors, ApiError, ApiResult, InputErrors, Json, MissingErrors, Path,
-};
+use crate::api::{AgentErrors, ApiError, ApiResult, InputErrors, Json, MissingErrors, Path};
 use crate::assistant::store;
 use crate::conversation::{Evidence, HandoffCode, Speaker};
 use crate::ids::{AssistantId, MessageId};

@@ -11,6 +11,7 @@ use anyhow::Context;
 use axum::Router;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -28,9 +29,9 @@ use crate::db::{Db, EngineKind};
 use crate::handoff::Timers;
 use crate::ids::Ids;
 use crate::knowledge::Knowledge;
+use crate::live::LiveSettings;
 use crate::model::ModelSet;
 use crate::model::prompt::Prompts;
-use crate::model::tokens::Calibration;
 use crate::turn::{Limits, Producer, Published, TurnWorker};
 use crate::{jobs, turn};
 
@@ -85,16 +86,16 @@ pub async fn build(config: &Config, extras: &Extras) -> anyhow::Result<Built> {
         supersede_within_ms: config.turn.supersede_within_ms,
     };
     let wire = Arc::new(Wire::default());
-    let conversations = Conversations::new(db.clone(), clock.clone(), ids, wire).with_pace(pace);
+    let conversations = Conversations::new(db.clone(), clock.clone(), ids, wire)
+        .with_pace(pace)
+        .with_turn_lease(Duration::from_millis(config.turn.lease_ms.get()));
     let access = AccessState::from_config(config, db, clock.clone(), ids)
         .context("sign-in cannot be set up")?;
-    let calibration = Arc::new(Calibration::starting_at(1.0));
     let assistance = Assistance::new(
         conversations.clone(),
         knowledge.clone(),
         Arc::clone(&models),
         Arc::clone(&prompts),
-        Arc::clone(&calibration),
     );
     let producer = Producer {
         knowledge: knowledge.clone(),
@@ -105,10 +106,14 @@ pub async fn build(config: &Config, extras: &Extras) -> anyhow::Result<Built> {
             budget: Duration::from_millis(config.turn.budget_ms.get()),
             judge: Duration::from_millis(config.turn.judge_deadline_ms.get()),
         },
-        calibration,
     };
     let minds = Minds { options: ModelOptions::from_config(&config.models), producer, assistance };
-    Ok(Built { state: AppState::new(conversations, access, minds), config: config.clone() })
+    let live = LiveSettings {
+        max_sockets: config.limits.max_sockets.get().min(Semaphore::MAX_PERMITS),
+        ..LiveSettings::default()
+    };
+    let state = AppState::new(conversations, access, minds).with_live(live);
+    Ok(Built { state, config: config.clone() })
 }
 
 fn load_prompts(config: &Config) -> anyhow::Result<Prompts> {

@@ -46,6 +46,8 @@ fn settings(endpoint: &Endpoint) -> OpenAiSettings {
         connect_timeout: Duration::from_millis(endpoint.connect_timeout_ms.get()),
         first_token_timeout: piece,
         idle_timeout: piece,
+        // An answer that is not streamed is one piece.
+        total_timeout: piece,
         ..OpenAiSettings::new(&endpoint.base_url, key, &endpoint.model)
     }
 }

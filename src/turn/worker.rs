@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::conversation::store::{self, DueTurn, Part};
 use crate::conversation::{
     Command, CommitError, Conversation, Conversations, Draft, Event, Fence, HandoffCode, Phase,
-    Reply, TURN_LEASE, TurnRecord, VisitorKey, Wire, Words,
+    Reply, TurnRecord, VisitorKey, Wire, Words,
 };
 use crate::db::DbError;
 use crate::hub::Gate;
@@ -28,8 +28,8 @@ use crate::ids::{AssistantId, ConversationId, MessageId, TurnId, WorkspaceId};
 const POLL: Duration = Duration::from_secs(2);
 /// How many due turns are looked at at once.
 const BATCH: u32 = 128;
-/// How often a running turn renews its lease.
-const RENEW: Duration = Duration::from_secs(5);
+/// How many times a running turn renews its lease before it would end.
+const RENEWALS: u32 = 3;
 /// How often the commit of a result is tried while the database is away; the lease ends meanwhile.
 const COMMIT_TRIES: u32 = 20;
 /// Wait between those tries.
@@ -211,7 +211,8 @@ impl TurnWorker {
         };
         let producing = self.producer.produce(&plan, &out);
         tokio::pin!(producing);
-        let mut renew = tokio::time::interval_at(tokio::time::Instant::now() + RENEW, RENEW);
+        let every = self.conversations.turn_lease() / RENEWALS;
+        let mut renew = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         let (produced, explained) = loop {
             tokio::select! {
                 biased;
@@ -350,7 +351,7 @@ impl TurnWorker {
     async fn park(&self, due: DueTurn, fence: Fence) {
         let parked = self.conversations.end_lease(due.workspace, due.turn, fence.attempt).await;
         if let Err(error) = parked {
-            tracing::warn!(turn.id = %due.turn, error = %error, lease_ms = TURN_LEASE.as_millis(), "a turn could not be parked; its lease ends by itself");
+            tracing::warn!(turn.id = %due.turn, error = %error, lease_ms = self.conversations.turn_lease().as_millis(), "a turn could not be parked; its lease ends by itself");
         }
     }
 }

@@ -155,6 +155,12 @@ impl AnswerParser {
     /// Decides what the pending bracket is, as soon as that is certain.
     fn settle(&mut self, clean: &mut String) {
         let double = self.pending.starts_with("[[");
+        // `[[handoff: the reason]]`: the reason inside the mark instead of behind it.
+        if double && let Some(control) = self.pending.strip_suffix(':').and_then(control) {
+            self.control = Some(control);
+            self.pending.clear();
+            return;
+        }
         let closed = if double {
             self.pending.ends_with("]]")
         } else {
@@ -263,7 +269,7 @@ fn is_symbolic(text: &str) -> bool {
 fn tidy(reason: &str) -> String {
     let words: Vec<&str> = reason.split_whitespace().collect();
     let line = words.join(" ");
-    let line = line.trim_matches(['*', '`', '"', ':', '-', ' ']);
+    let line = line.trim_matches(['*', '`', '"', ':', '-', ' ', ']']);
     line.chars().take(MAX_REASON_CHARS).collect()
 }
 
@@ -352,6 +358,9 @@ mod tests {
         let (shown, outcome) = parse("I will pass you on [[handoff]]: refund", 3);
         assert_eq!(outcome, Outcome::Handoff { reason: "refund".into() });
         assert!(shown.is_empty(), "an unfinished sentence is not released: {shown:?}");
+        let (shown, outcome) = parse("[[Handoff: above the limit]]", 3);
+        assert_eq!(outcome, Outcome::Handoff { reason: "above the limit".into() });
+        assert!(shown.is_empty(), "{shown:?}");
         let (shown, outcome) = parse("Hello. [[handoff]] refund", 3);
         assert_eq!(outcome, Outcome::Handoff { reason: "refund".into() });
         assert!(shown.concat().len() <= "Hello. ".len());

@@ -166,7 +166,9 @@ async fn count_sent(state: &AppState, signed: &Signed, id: ConversationId, used:
     });
     match counted.await {
         Ok(true) => {}
-        Ok(false) => tracing::debug!(artifact.id = %used.artifact_id, "an unknown suggestion was sent"),
+        Ok(false) => {
+            tracing::debug!(artifact.id = %used.artifact_id, "an unknown suggestion was sent");
+        }
         Err(error) => {
             tracing::warn!(artifact.id = %used.artifact_id, %error, "a sent suggestion was not counted");
         }

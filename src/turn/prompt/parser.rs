@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::text::SentenceSplitter;
+use crate::text::{SentenceSplitter, is_unwanted};
 
 /// A mark longer than this is none.
 const MAX_MARK_CHARS: usize = 40;
@@ -77,7 +77,7 @@ impl AnswerParser {
     /// Adds a delta and returns the sentences that may now be shown, each with its trailing space.
     pub fn push(&mut self, delta: &str) -> Vec<String> {
         let mut clean = String::new();
-        for c in delta.chars() {
+        for c in delta.chars().filter(|c| !is_unwanted(*c)) {
             self.read(c, &mut clean);
         }
         self.release(&clean)
@@ -364,6 +364,7 @@ mod tests {
         let (shown, outcome) = parse("Hello. [[handoff]] refund", 3);
         assert_eq!(outcome, Outcome::Handoff { reason: "refund".into() });
         assert!(shown.concat().len() <= "Hello. ".len());
+        check("Odd \u{202E}way\u{202C} and \0 nothing.\r\n", "Odd way and  nothing.", &[]);
         check("Unknown [[thing]] marks vanish.", "Unknown marks vanish.", &[]);
     }
 

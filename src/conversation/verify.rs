@@ -305,7 +305,8 @@ impl Reading {
                 self.enders.insert("return");
             }
             Record::ObligationOpened { .. } => {
-                if std::mem::replace(&mut self.promised, true) {
+                let open = std::mem::replace(&mut self.promised, true);
+                if open {
                     self.broken(Law::Promises, seq, "a second promise beside an open one");
                 }
             }
@@ -322,7 +323,8 @@ impl Reading {
                 }
             }
             Record::AlarmRaised { anchor, step, .. } => {
-                if !self.alarms.insert((*anchor, *step)) {
+                let first = self.alarms.insert((*anchor, *step));
+                if !first {
                     let what = format!("alarm {step} over {anchor} a second time");
                     self.broken(Law::Promises, seq, what);
                 }
@@ -354,7 +356,8 @@ impl Reading {
                     self.broken(Law::OneOrder, seq, what);
                 }
                 if message.author != logged.actor {
-                    let what = format!("signed by {:?}, written by {:?}", message.author, logged.actor);
+                    let what =
+                        format!("signed by {:?}, written by {:?}", message.author, logged.actor);
                     self.broken(Law::OneVoice, seq, what);
                 }
                 let private = matches!(message.kind, MessageKind::Note | MessageKind::ReturnNote);

@@ -358,7 +358,8 @@ async fn what_is_refused_for_good_is_not_asked_again() {
 
 #[tokio::test]
 async fn what_wants_hours_is_not_waited_for() {
-    let busy = || Act::Fails(ModelError::RateLimited { retry_after: Some(Duration::from_hours(2)) });
+    let busy =
+        || Act::Fails(ModelError::RateLimited { retry_after: Some(Duration::from_hours(2)) });
     let first = Fake::new(vec![busy(), busy()], vec![]);
     let second = Fake::new(vec![Act::Says(vec!["Five days [1]."])], vec![]);
     let w = world(&first, Some(&second)).await;

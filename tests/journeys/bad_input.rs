@@ -58,8 +58,14 @@ async fn words_of_every_kind(engine: Engine) {
         ("a\0b\u{1}c", "abc"),
         ("read \u{202E}this\u{202C} way", "read this way"),
         ("line\r\nline\rline", "line\nline\nline"),
-        ("  <script>alert(1)</script><img src=x onerror=alert(1)>  ", "<script>alert(1)</script><img src=x onerror=alert(1)>"),
-        ("'; DROP TABLE message; -- $1 {{ x }} [[no_answer]] <<<end>>>", "'; DROP TABLE message; -- $1 {{ x }} [[no_answer]] <<<end>>>"),
+        (
+            "  <script>alert(1)</script><img src=x onerror=alert(1)>  ",
+            "<script>alert(1)</script><img src=x onerror=alert(1)>",
+        ),
+        (
+            "'; DROP TABLE message; -- $1 {{ x }} [[no_answer]] <<<end>>>",
+            "'; DROP TABLE message; -- $1 {{ x }} [[no_answer]] <<<end>>>",
+        ),
         (longest.as_str(), longest.as_str()),
     ];
     let mut id = String::new();
@@ -80,7 +86,9 @@ async fn words_of_every_kind(engine: Engine) {
     for text in nothing {
         let message = json!({ "text": text, "client_id": "a" });
         ana.command(&id, "messages", message.clone()).await.names(400, "invalid", "text");
-        ana.post(&format!("/conversations/{id}/notes"), message).await.names(400, "invalid", "text");
+        ana.post(&format!("/conversations/{id}/notes"), message)
+            .await
+            .names(400, "invalid", "text");
     }
     let long = json!({ "text": "x".repeat(8_001), "client_id": "a" });
     ana.command(&id, "messages", long.clone()).await.names(413, "too_large", "text");
@@ -95,7 +103,11 @@ async fn words_of_every_kind(engine: Engine) {
     });
     let id = conversation_of(&tono.post("/widget/messages", body).await.ok());
     let detail = ana.detail(&id).await;
-    assert_eq!((&detail["page"]["url"], &detail["page"]["title"]), (&Value::Null, &json!("ab")), "{detail}");
+    assert_eq!(
+        (&detail["page"]["url"], &detail["page"]["title"]),
+        (&Value::Null, &json!("ab")),
+        "{detail}"
+    );
     for (field, value) in [("email", "no address"), ("name", "x\u{0}\u{0}")] {
         let answer = tono.post("/widget/contact", json!({ field: value })).await;
         clear(&answer);
@@ -125,7 +137,12 @@ async fn wrong_shapes_name_what_is_wrong(engine: Engine) {
     for body in ["", "{", "nonsense", "{\"text\":", "\0", "{}}", "[]", "1", "null"] {
         raw(&messages, json_kind, body).await.refused(400, "invalid");
     }
-    for kind in [None, Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("multipart/form-data")] {
+    for kind in [
+        None,
+        Some("text/plain"),
+        Some("application/x-www-form-urlencoded"),
+        Some("multipart/form-data"),
+    ] {
         raw(&messages, kind, "{}").await.refused(415, "unsupported_media_type");
     }
     raw(&messages, json_kind, &"[".repeat(200_000)).await.refused(400, "invalid");
@@ -154,7 +171,9 @@ async fn wrong_shapes_name_what_is_wrong(engine: Engine) {
         ("assist", json!({ "kind": "poem" }), "kind"),
         ("read", json!({ "seq": -1 }), "seq"),
     ] {
-        ana.post(&format!("/conversations/{id}/{command}"), body).await.names(400, "invalid", field);
+        ana.post(&format!("/conversations/{id}/{command}"), body)
+            .await
+            .names(400, "invalid", field);
     }
     // Addresses and queries.
     for (path, field) in [
@@ -187,10 +206,16 @@ async fn wrong_shapes_name_what_is_wrong(engine: Engine) {
         clear(&answer);
         assert_eq!(answer.status, 400, "{query}: {}", answer.text);
     }
-    send(ana.request(Method::DELETE, "/conversations"), "delete").await.refused(405, "method_not_allowed");
+    send(ana.request(Method::DELETE, "/conversations"), "delete")
+        .await
+        .refused(405, "method_not_allowed");
     visitor.get("/widget/conversation?after=1&before=2").await.names(400, "invalid", "before");
     visitor.get("/widget/conversation?after=x").await.names(400, "invalid", "after");
-    visitor.post("/widget/seen", json!({ "public_seq": 99 })).await.names(400, "invalid", "public_seq");
+    visitor.post("/widget/seen", json!({ "public_seq": 99 })).await.names(
+        400,
+        "invalid",
+        "public_seq",
+    );
     // What no database of text can hold.
     let base = world.business.base;
     for path in [
@@ -285,7 +310,8 @@ impl Belongings {
         let turn = line.iter().find_map(|item| item["data"]["turn"].as_str()).expect("a turn");
         let detail = ana.detail(&conversation).await;
         let sari = world.agent("Sari");
-        let articles = sari.get(&format!("/knowledge-bases/{}/articles", world.business.base)).await.ok();
+        let articles =
+            sari.get(&format!("/knowledge-bases/{}/articles", world.business.base)).await.ok();
         Self {
             contact: detail["contact"]["id"].as_str().expect("an id").to_owned(),
             turn: turn.to_owned(),
@@ -302,8 +328,16 @@ impl Belongings {
 
     fn ids(&self) -> [&str; 10] {
         [
-            &self.conversation, &self.contact, &self.turn, &self.alarm, &self.artifact, &self.article,
-            &self.assistant, &self.inbox, &self.base, &self.agent,
+            &self.conversation,
+            &self.contact,
+            &self.turn,
+            &self.alarm,
+            &self.artifact,
+            &self.article,
+            &self.assistant,
+            &self.inbox,
+            &self.base,
+            &self.agent,
         ]
     }
 
@@ -337,15 +371,23 @@ fn good_body(method: &Method, path: &str, other: &Belongings, config: &Value) ->
     let article = json!({ "source": "text", "title": "T", "body": "B", "audience": "public", "locale": "en" });
     Some(match path {
         "/conversations/{id}/read" => json!({ "seq": 1 }),
-        "/conversations/{id}/take-over" | "/conversations/{id}/typing" | "/alarms/{id}/acknowledge" => json!({}),
-        "/conversations/{id}/messages" => json!({ "text": "x", "client_id": "x", "expected_epoch": 1 }),
+        "/conversations/{id}/take-over"
+        | "/conversations/{id}/typing"
+        | "/alarms/{id}/acknowledge" => json!({}),
+        "/conversations/{id}/messages" => {
+            json!({ "text": "x", "client_id": "x", "expected_epoch": 1 })
+        }
         "/conversations/{id}/notes" => json!({ "text": "x", "client_id": "x" }),
         "/conversations/{id}/assign" => json!({ "agent_id": other.agent, "expected_epoch": 1 }),
-        "/conversations/{id}/return-to-queue" | "/conversations/{id}/assign-to-ai" | "/conversations/{id}/reopen" => {
+        "/conversations/{id}/return-to-queue"
+        | "/conversations/{id}/assign-to-ai"
+        | "/conversations/{id}/reopen" => {
             json!({ "expected_epoch": 1 })
         }
         "/conversations/{id}/close" => json!({ "outcome": "solved", "expected_epoch": 1 }),
-        "/conversations/{id}/snooze" => json!({ "until": "2199-01-01T00:00:00Z", "expected_epoch": 1 }),
+        "/conversations/{id}/snooze" => {
+            json!({ "until": "2199-01-01T00:00:00Z", "expected_epoch": 1 })
+        }
         "/conversations/{id}/ai-mode" => json!({ "mode": "off", "expected_epoch": 1 }),
         "/conversations/{id}/assist" => json!({ "kind": "brief" }),
         "/conversations/{id}/suggestions/{artifact}/{index}" => json!({ "fate": "inserted" }),
@@ -353,9 +395,9 @@ fn good_body(method: &Method, path: &str, other: &Belongings, config: &Value) ->
         "/assistants/{id}" => json!({ "version": 1, "config": config }),
         "/assistants/{id}/ask" => json!({ "messages": [{ "role": "visitor", "text": "x" }] }),
         "/inboxes/{id}" => json!({ "name": "x" }),
-        "/knowledge-bases/{id}/articles" | "/knowledge-bases/{id}/articles/{art}" | "/knowledge-bases/{id}/articles/{article}" => {
-            article
-        }
+        "/knowledge-bases/{id}/articles"
+        | "/knowledge-bases/{id}/articles/{art}"
+        | "/knowledge-bases/{id}/articles/{article}" => article,
         _ => return None,
     })
 }
@@ -384,7 +426,8 @@ async fn one_business_does_not_see_another(engine: Engine) {
             }
             continue;
         }
-        let (Some(filled), Some(body)) = (a.fill(&path), good_body(&method, &path, &a, &own["config"]))
+        let (Some(filled), Some(body)) =
+            (a.fill(&path), good_body(&method, &path, &a, &own["config"]))
         else {
             unknown.push(format!("{method} {path}"));
             continue;
@@ -403,17 +446,27 @@ async fn one_business_does_not_see_another(engine: Engine) {
     }
     assert!(unknown.is_empty(), "say here what would be right for {unknown:?}");
     assert!(walked >= 25, "only {walked} operations were walked");
-    assert_eq!(world.agent("Ana").detail(&a.conversation).await["seq"], before, "something changed");
+    assert_eq!(
+        world.agent("Ana").detail(&a.conversation).await["seq"],
+        before,
+        "something changed"
+    );
 
     // One's own things cannot be tied to another's.
     let inbox = format!("/inboxes/{}", other.inbox);
-    b.patch(&inbox, json!({ "assistant_id": a.assistant })).await.names(400, "invalid", "assistant_id");
+    b.patch(&inbox, json!({ "assistant_id": a.assistant })).await.names(
+        400,
+        "invalid",
+        "assistant_id",
+    );
     let mut config = own["config"].clone();
     config["knowledge_bases"] = json!([a.base]);
     let save = json!({ "version": own["version"], "config": config });
-    b.put(&format!("/assistants/{}", other.assistant), save)
-        .await
-        .names(400, "invalid", "config.knowledge_bases");
+    b.put(&format!("/assistants/{}", other.assistant), save).await.names(
+        400,
+        "invalid",
+        "config.knowledge_bases",
+    );
     let theirs = Visitor::arrive("Wati", &world.http, &world.origin, &other.key).await;
     let own_conversation = conversation_of(&theirs.write("Hello").await);
     let to_a = json!({ "agent_id": a.agent });
@@ -424,7 +477,11 @@ async fn one_business_does_not_see_another(engine: Engine) {
     let mut looks = b.live(Some(&a.conversation)).await;
     let rina = world.visitor("Rina").await;
     rina.write("How long does a refund take?").await;
-    world.agent("Ana").post(&format!("/conversations/{}/typing", a.conversation), json!({})).await.ok();
+    world
+        .agent("Ana")
+        .post(&format!("/conversations/{}/typing", a.conversation), json!({}))
+        .await
+        .ok();
     theirs.write("Hello again").await;
     looks.event(&own_conversation, "visitor_wrote").await;
     looks.settle().await;
@@ -435,7 +492,11 @@ async fn one_business_does_not_see_another(engine: Engine) {
     // A visitor's token is for one inbox.
     let session = format!("/widget/{}/session", other.key);
     let answer = rina.post(&session, json!({ "token": rina.token, "locale": "en" })).await.ok();
-    assert_eq!((&answer["renewed"], &answer["conversation"]), (&json!(false), &Value::Null), "{answer}");
+    assert_eq!(
+        (&answer["renewed"], &answer["conversation"]),
+        (&json!(false), &Value::Null),
+        "{answer}"
+    );
     drop(looks);
     world.end().await;
 }
@@ -452,7 +513,11 @@ async fn strangers_are_told_so(engine: Engine) {
     let bad_token = Visitor { token: "nonsense".to_owned(), ..visitor.clone() };
     let session_as_token = Visitor { token: ana.csrf.clone(), ..visitor.clone() };
     let open: BTreeSet<&str> = [
-        "/auth/sign-in", "/auth/check-invite", "/auth/accept-invite", "/widget/{key}/session", "/live",
+        "/auth/sign-in",
+        "/auth/check-invite",
+        "/auth/accept-invite",
+        "/widget/{key}/session",
+        "/live",
     ]
     .into();
     for (method, path) in operations(&world).await {
@@ -481,7 +546,8 @@ async fn strangers_are_told_so(engine: Engine) {
             let cross = Agent { csrf: "wrong".to_owned(), ..ana.clone() };
             let request = cross.request(method.clone(), &filled).json(&json!({}));
             send(request, format!("{method} {path}")).await.refused(403, "csrf");
-            let request = ana.request(method.clone(), &filled).header("origin", "https://evil.example");
+            let request =
+                ana.request(method.clone(), &filled).header("origin", "https://evil.example");
             send(request.json(&json!({})), format!("{method} {path}")).await.refused(403, "origin");
         }
     }
@@ -514,7 +580,11 @@ async fn strangers_are_told_so(engine: Engine) {
     visitor.get("/widget/conversation").await.refused(401, "unauthenticated");
     visitor.write_as("late", "Hello").await.refused(401, "unauthenticated");
     let again = visitor.session(Some(&visitor.token)).await.ok();
-    assert_eq!((&again["renewed"], &again["conversation"]), (&json!(false), &Value::Null), "{again}");
+    assert_eq!(
+        (&again["renewed"], &again["conversation"]),
+        (&json!(false), &Value::Null),
+        "{again}"
+    );
     let mut page = Live::open("Rina", &world.origin, None).await.expect("opens");
     page.say(&json!({ "type": "hello", "token": visitor.token, "after": 0 })).await;
     assert_eq!(page.closed("the token is too old").await, Some(4401));
@@ -588,12 +658,14 @@ async fn sockets_that_misbehave(engine: Engine) {
     socket.closed("a frame that is too large").await;
     // From a page that may not.
     assert_eq!(Live::open("a file", &world.origin, Some("null")).await.err(), Some(403));
-    let mut evil = Live::open("a page", &world.origin, Some("https://evil.example")).await.expect("opens");
+    let mut evil =
+        Live::open("a page", &world.origin, Some("https://evil.example")).await.expect("opens");
     evil.say(&hello).await;
     assert_eq!(evil.closed("a foreign page").await, Some(4403));
     let ticket = world.agent("Ana").post("/live/ticket", json!({})).await.ok();
     let as_agent = json!({ "type": "hello", "ticket": ticket["ticket"] });
-    let mut evil = Live::open("a page", &world.origin, Some("https://shop.example")).await.expect("opens");
+    let mut evil =
+        Live::open("a page", &world.origin, Some("https://shop.example")).await.expect("opens");
     evil.say(&as_agent).await;
     assert_eq!(evil.closed("agents come from our own page").await, Some(4403));
     // A ticket is for once.
@@ -707,7 +779,15 @@ async fn anything_at_every_door(engine: Engine) {
     let visitor = world.visitor("Rina").await;
     visitor.write("Hello").await;
     let bodies = [
-        "null", "[]", "{}", "\"x\"", "0", "-1", "1e999", "[[[[[[[[]]]]]]]]", "{\"\":{}}",
+        "null",
+        "[]",
+        "{}",
+        "\"x\"",
+        "0",
+        "-1",
+        "1e999",
+        "[[[[[[[[]]]]]]]]",
+        "{\"\":{}}",
         r#"{"text":"\ud800","client_id":"\ud800"}"#,
         r#"{"messages":[],"config":{},"version":9223372036854775808,"expected_epoch":18446744073709551615,"seq":18446744073709551615,"public_seq":18446744073709551615}"#,
         r#"{"text":{},"client_id":{},"note":{},"agent_id":{},"until":{},"mode":{},"kind":{},"name":{},"email":{}}"#,
@@ -719,7 +799,8 @@ async fn anything_at_every_door(engine: Engine) {
         if path == "/live" || path == "/auth/sign-out" || path == "/widget/close" {
             continue;
         }
-        let Some(filled) = a.fill(&path).or_else(|| (!path.contains('{')).then(|| path.clone())) else {
+        let Some(filled) = a.fill(&path).or_else(|| (!path.contains('{')).then(|| path.clone()))
+        else {
             continue;
         };
         let bodies: &[&str] = if method == Method::GET { &["null"] } else { &bodies };
@@ -728,7 +809,8 @@ async fn anything_at_every_door(engine: Engine) {
                 true => visitor.request(method.clone(), &filled),
                 false => sari.request(method.clone(), &filled),
             };
-            let request = request.header("content-type", "application/json").body((*body).to_owned());
+            let request =
+                request.header("content-type", "application/json").body((*body).to_owned());
             clear(&send(request, format!("{method} {path} {body}")).await);
             asked += 1;
         }

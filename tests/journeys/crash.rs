@@ -42,7 +42,8 @@ use crate::support::world::{Business, configuration, found, http};
 use crate::support::{Agent, Engine, Live, PATIENCE, Place, Setup, Visitor, kind_is, prompts};
 
 /// What the visitor reads in the end.
-const ANSWER: &str = "Refunds take five working days. The money goes back to the card you paid with.";
+const ANSWER: &str =
+    "Refunds take five working days. The money goes back to the card you paid with.";
 /// The turn waits this long for more words.
 const DEBOUNCE: &str = "150";
 /// The shortest lease the configuration takes: on PostgreSQL the next process waits for its end.
@@ -194,7 +195,8 @@ impl Scene {
         db.close().await;
         let starts = self.starts.lock().expect("not poisoned").clone();
         let longest = starts.iter().max().copied().unwrap_or_default();
-        let mean = starts.iter().sum::<Duration>() / u32::try_from(starts.len().max(1)).unwrap_or(1);
+        let mean =
+            starts.iter().sum::<Duration>() / u32::try_from(starts.len().max(1)).unwrap_or(1);
         say(&format!(
             "{:?} {what}; {} acknowledged; {} starts, {mean:?} on average, {longest:?} at most",
             self.place.engine,
@@ -225,7 +227,8 @@ fn check_messages(messages: &[Value], words: &str, answers: usize) {
     assert_eq!(numbers, wanted, "a gap: {messages:?}");
     let said = messages.iter().filter(|m| m["text"].as_str() == Some(words)).count();
     assert_eq!(said, 1, "“{words}” is there {said} times: {messages:?}");
-    let from_ai: Vec<&Value> = messages.iter().filter(|m| m["author"]["kind"] == "assistant").collect();
+    let from_ai: Vec<&Value> =
+        messages.iter().filter(|m| m["author"]["kind"] == "assistant").collect();
     assert_eq!(from_ai.len(), answers, "{messages:?}");
     for answer in from_ai {
         assert_eq!((&answer["text"], &answer["incomplete"]), (&json!(ANSWER), &json!(false)));
@@ -421,7 +424,11 @@ async fn between_commit_and_delivery(engine: Engine) {
         process.kill().await;
         page.closed("the process was killed").await;
         let heard = |frame: &Value| frame["message"]["author"]["kind"] == "assistant";
-        if page.heard().iter().any(heard) { delivered += 1 } else { undelivered += 1 }
+        if page.heard().iter().any(heard) {
+            delivered += 1;
+        } else {
+            undelivered += 1;
+        }
         process = scene.start().await;
         let (visitor, ana) = (visitor.at(&process.origin), scene.agent(&process));
         // The page comes back with the last number it has.
@@ -438,7 +445,9 @@ async fn between_commit_and_delivery(engine: Engine) {
         let detail = ana.detail(&id).await;
         assert_eq!(detail["waiting_since"], Value::Null, "{detail}");
     }
-    say(&format!("{undelivered} answers had not been delivered when the kill came, {delivered} had"));
+    say(&format!(
+        "{undelivered} answers had not been delivered when the kill came, {delivered} had"
+    ));
     let what = format!("{} kills between commit and delivery", rounds(engine));
     scene.end(process, &what).await;
 }

@@ -45,7 +45,11 @@ enum Ends {
 }
 
 fn status(code: u16) -> Fault {
-    Fault::Status { code, retry_after: None, body: json!({ "error": { "message": "no" } }).to_string() }
+    Fault::Status {
+        code,
+        retry_after: None,
+        body: json!({ "error": { "message": "no" } }).to_string(),
+    }
 }
 
 fn raw(content_type: &str, body: &str) -> Fault {
@@ -54,8 +58,10 @@ fn raw(content_type: &str, body: &str) -> Fault {
 
 /// Every fault with how an answer ends that meets it at every try.
 fn faults() -> Vec<(&'static str, Fault, Ends)> {
-    let too_many = Fault::Status { code: 429, retry_after: Some("1".to_owned()), body: String::new() };
-    let for_hours = Fault::Status { code: 429, retry_after: Some("7200".to_owned()), body: String::new() };
+    let too_many =
+        Fault::Status { code: 429, retry_after: Some("1".to_owned()), body: String::new() };
+    let for_hours =
+        Fault::Status { code: 429, retry_after: Some("7200".to_owned()), body: String::new() };
     vec![
         ("hang", Fault::Hang, Ends::Human),
         ("429", too_many, Ends::Human),
@@ -78,7 +84,11 @@ fn faults() -> Vec<(&'static str, Fault, Ends)> {
         ("a megabyte", Fault::Huge(1_000_000), Ends::Human),
         ("an empty stream", Fault::EmptyStream, Ends::Human),
         ("an empty object", raw("application/json", "{}"), Ends::Human),
-        ("broken events", raw("text/event-stream", "data: {\"choices\": [\n\ndata: nonsense\n\n"), Ends::Human),
+        (
+            "broken events",
+            raw("text/event-stream", "data: {\"choices\": [\n\ndata: nonsense\n\n"),
+            Ends::Human,
+        ),
         ("bytes", raw("text/event-stream", "\0\u{1}\u{2}data:\r\r\rdata: 1\n\n"), Ends::Human),
         ("nothing said", raw("text/event-stream", "data: [DONE]\n\n"), Ends::Human),
         ("no choices", raw("application/json", r#"{"choices": []}"#), Ends::Human),
@@ -126,7 +136,9 @@ fn judged(name: &str, outcome: &Outcome, wanted: Ends, reason: &str) -> Option<S
     let seen = match (got.as_str(), ai.as_slice()) {
         (None, [answer]) if answer["text"] == ANSWER => Some(Ends::Answered),
         (Some(got), []) if got == reason => Some(Ends::Human),
-        (Some(got), [kept]) if got == reason && kept["incomplete"] == true && kept["text"] == FIRST => {
+        (Some(got), [kept])
+            if got == reason && kept["incomplete"] == true && kept["text"] == FIRST =>
+        {
             Some(Ends::Kept)
         }
         _ => None,
@@ -250,7 +262,10 @@ async fn help_for_agents_needs_no_model(engine: Engine) {
         // Not streamed either: what breaks a stream does nothing here.
         let only_streams = matches!(
             fault,
-            Fault::CutAfter(_) | Fault::ResetAfter(_) | Fault::StallAfter(_) | Fault::ErrorInStream(_)
+            Fault::CutAfter(_)
+                | Fault::ResetAfter(_)
+                | Fault::StallAfter(_)
+                | Fault::ErrorInStream(_)
                 | Fault::EmptyStream
         );
         let source = if *ends == Ends::Answered || only_streams { "model" } else { "extractive" };
@@ -262,7 +277,8 @@ async fn help_for_agents_needs_no_model(engine: Engine) {
             waiting.push(artifact["id"].clone());
         }
         for artifact in waiting {
-            let is = |frame: &Value| kind_is(frame, "assist") && frame["artifact"]["id"] == artifact;
+            let is =
+                |frame: &Value| kind_is(frame, "assist") && frame["artifact"]["id"] == artifact;
             let frame = desk.ever(&format!("help despite {name}"), is).await;
             let made = &frame["artifact"];
             if made["state"] != "ready" || made["source"] != source || made["content"].is_null() {
@@ -359,7 +375,8 @@ async fn a_model_that_talks_nonsense(engine: Engine) {
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     // Citations of passages that were never given, and a script: the words stand, as words.
-    let odd = "<script>alert(1)</script> costs nothing [99]. \u{202E}Reversed\u{202C} and \0 nothing.";
+    let odd =
+        "<script>alert(1)</script> costs nothing [99]. \u{202E}Reversed\u{202C} and \0 nothing.";
     world.model.play(Script::instant().with(Rule::on(Task::Answer, Behaviour::say(odd))));
     let visitor = world.visitor("Rina").await;
     let mut page = visitor.live().await;

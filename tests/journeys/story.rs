@@ -87,7 +87,8 @@ async fn the_whole_story(engine: Engine) {
     page.notice("agent_joined").await;
     page.state("Ana", |c| c["answering"]["name"] == "Ana").await;
     let colleagues = ana.get("/agents").await.ok();
-    let open = colleagues["items"].as_array().and_then(|all| all.iter().find(|a| a["name"] == "Ana"));
+    let open =
+        colleagues["items"].as_array().and_then(|all| all.iter().find(|a| a["name"] == "Ana"));
     assert_eq!(open.map(|a| a["open"].clone()), Some(json!(1)), "{colleagues}");
     use_a_suggestion(&world, &ana, &id, &mut page).await;
 
@@ -120,7 +121,10 @@ async fn the_whole_story(engine: Engine) {
     let summary = desk.help(&id, "summary").await;
     assert_eq!(summary["state"], "ready", "{summary}");
     let stored = ana.get(&format!("/conversations/{id}/assist")).await.ok();
-    assert!(!stored["summary"]["content"]["text"].as_str().unwrap_or_default().is_empty(), "{stored}");
+    assert!(
+        !stored["summary"]["content"]["text"].as_str().unwrap_or_default().is_empty(),
+        "{stored}"
+    );
     rina.write("Thanks a lot!").await;
     let after_thanks = ana.detail(&id).await;
     assert_eq!(after_thanks["holder"]["state"], "closed", "{after_thanks}");
@@ -136,7 +140,10 @@ async fn the_whole_story(engine: Engine) {
     for task in [Task::Answer, Task::Judge] {
         for prompt in prompts(&world.model, task) {
             assert!(!prompt.contains("PRIVATE-7731"), "{task:?} was told a private note: {prompt}");
-            assert!(!prompt.contains("approved by Sari"), "{task:?} was told internal knowledge: {prompt}");
+            assert!(
+                !prompt.contains("approved by Sari"),
+                "{task:?} was told internal knowledge: {prompt}"
+            );
         }
     }
     rina.conversation().await;
@@ -202,7 +209,8 @@ async fn budi_takes_over_while_the_ai_streams(
     let explained = explained.await;
     assert_eq!(explained["status"], "cancelled", "{explained}");
     let line = budi.timeline(id).await;
-    let cancelled = line.iter().find(|item| item["kind"] == "turn_cancelled").expect("a cancelled turn");
+    let cancelled =
+        line.iter().find(|item| item["kind"] == "turn_cancelled").expect("a cancelled turn");
     assert_eq!(cancelled["data"]["reason"], "takeover", "{cancelled}");
     let read = cancelled["data"]["read_text"].as_str().unwrap_or_default();
     assert!(read.contains("five working days"), "what may have been read: {cancelled}");
@@ -211,7 +219,8 @@ async fn budi_takes_over_while_the_ai_streams(
     page.message("It is Budi now").await;
     page.settle().await;
     let said = rina.messages().await;
-    let after: Vec<&Value> = said.iter().skip_while(|m| m["text"] != "To which card does the refund go?").collect();
+    let after: Vec<&Value> =
+        said.iter().skip_while(|m| m["text"] != "To which card does the refund go?").collect();
     let authors: Vec<&str> = after.iter().filter_map(|m| m["author"]["kind"].as_str()).collect();
     assert_eq!(authors, ["visitor", "system", "agent"], "{after:?}");
 }
@@ -321,7 +330,12 @@ async fn reopening_follows_the_inbox(engine: Engine) {
             drop(desk);
             eventually("Ana is away", || async {
                 let detail = ana.get("/agents").await.ok();
-                let here = world.state.conversations.wire().presence.anyone_available(world.business.workspace);
+                let here = world
+                    .state
+                    .conversations
+                    .wire()
+                    .presence
+                    .anyone_available(world.business.workspace);
                 if here { Err(detail.to_string()) } else { Ok(()) }
             })
             .await;
@@ -349,14 +363,16 @@ async fn a_burst_is_answered_once(engine: Engine) {
     let rina = world.visitor("Rina").await;
     let mut page = rina.live().await;
     let mut id = String::new();
-    for words in ["Hi", "I have a question", "about my refund", "how long", "does the refund take?"] {
+    for words in ["Hi", "I have a question", "about my refund", "how long", "does the refund take?"]
+    {
         id = conversation_of(&rina.write(words).await);
     }
     world.pass(Duration::from_millis(400));
     page.message("five working days").await;
     let asked = prompts(&world.model, Task::Answer);
     assert_eq!(asked.len(), 1, "asked {} times", asked.len());
-    for words in ["Hi", "I have a question", "about my refund", "how long", "does the refund take?"] {
+    for words in ["Hi", "I have a question", "about my refund", "how long", "does the refund take?"]
+    {
         assert!(asked[0].contains(words), "“{words}” is missing in {}", asked[0]);
     }
     let line = world.agent("Ana").timeline(&id).await;
@@ -449,7 +465,11 @@ async fn a_broken_promise_climbs_the_ladder(engine: Engine) {
     // A reply keeps the promise, and takes every alarm away.
     ana.write(&id, "Sorry for the wait, here I am.").await;
     let detail = ana.detail(&id).await;
-    assert_eq!((&detail["obligation"], &detail["alarm"]), (&Value::Null, &json!(false)), "{detail}");
+    assert_eq!(
+        (&detail["obligation"], &detail["alarm"]),
+        (&Value::Null, &json!(false)),
+        "{detail}"
+    );
     assert_eq!((alarms(sari.clone()).await, alarms(ana.clone()).await), (0, 0));
 
     // What an assignee owes is told to the assignee first.
@@ -570,10 +590,11 @@ async fn taking_from_a_colleague_is_a_right(engine: Engine) {
     let to_self = json!({ "agent_id": budi.id });
     budi.command(&id, "assign", to_self).await.refused(409, "refused");
     assert_eq!(ana.detail(&id).await["holder"]["agent"]["name"], "Ana");
-    citra
-        .post(&path, json!({ "from_colleague": true }))
-        .await
-        .names(400, "invalid", "expected_epoch");
+    citra.post(&path, json!({ "from_colleague": true })).await.names(
+        400,
+        "invalid",
+        "expected_epoch",
+    );
     let stale = json!({ "from_colleague": true, "expected_epoch": epoch - 1 });
     citra.post(&path, stale).await.refused(409, "stale_epoch");
     let taken = citra.post(&path, on_purpose).await.ok();
@@ -638,7 +659,8 @@ async fn the_same_words_sent_twice_are_stored_once(engine: Engine) {
     }
     let other = rina.write_as(&client_id, "other words under the same id").await.ok();
     assert_eq!(other["message"], first["message"]);
-    let wrote = |messages: &[Value]| messages.iter().filter(|m| m["author"]["kind"] == "visitor").count();
+    let wrote =
+        |messages: &[Value]| messages.iter().filter(|m| m["author"]["kind"] == "visitor").count();
     assert_eq!(wrote(&rina.messages().await), 1);
     // Another visitor may use the same id.
     let tono = world.visitor("Tono").await;
@@ -678,9 +700,12 @@ async fn sockets_resume_without_gaps(engine: Engine) {
     let last = ana.detail(&id).await["seq"].as_u64().expect("a number");
     let mut items: Vec<u64> = Vec::new();
     while items.last() != Some(&last) {
-        let frame = desk.until("what was missed", |f| kind_is(f, "changed") || kind_is(f, "resync")).await;
+        let frame =
+            desk.until("what was missed", |f| kind_is(f, "changed") || kind_is(f, "resync")).await;
         assert!(kind_is(&frame, "changed"), "{frame}");
-        items.extend(frame["items"].as_array().into_iter().flatten().filter_map(|i| i["seq"].as_u64()));
+        items.extend(
+            frame["items"].as_array().into_iter().flatten().filter_map(|i| i["seq"].as_u64()),
+        );
     }
     // On PostgreSQL the feed may repeat what it had told before the cursor moved; it never skips.
     items.retain(|seq| *seq > known);
@@ -707,7 +732,9 @@ async fn snoozes_switches_and_hands_to_colleagues(engine: Engine) {
         .names(400, "invalid", "until");
     world.pass(30 * MINUTE);
     desk.event(&id, "unsnoozed").await;
-    ana.command(&id, "snooze", json!({ "until": (world.now() + 30 * MINUTE).to_string() })).await.ok();
+    ana.command(&id, "snooze", json!({ "until": (world.now() + 30 * MINUTE).to_string() }))
+        .await
+        .ok();
     rina.write("Hello?").await;
     desk.event(&id, "unsnoozed").await;
     // To a colleague, back to the queue.
@@ -724,7 +751,9 @@ async fn snoozes_switches_and_hands_to_colleagues(engine: Engine) {
     let heard = desk.heard().len();
     rina.write("How long does a parcel to Papua take?").await;
     let made = desk.until("suggestions", |f| {
-        kind_is(f, "assist") && f["artifact"]["kind"] == "suggestions" && f["artifact"]["state"] == "ready"
+        kind_is(f, "assist")
+            && f["artifact"]["kind"] == "suggestions"
+            && f["artifact"]["state"] == "ready"
     });
     made.await;
     assert!(desk.heard().len() > heard);

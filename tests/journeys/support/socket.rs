@@ -83,8 +83,9 @@ impl Live {
                         let mut bytes = bytes.lock().unwrap_or_else(PoisonError::into_inner);
                         bytes.push(text.to_string());
                     }
-                    let frame: Value = serde_json::from_str(&text)
-                        .unwrap_or_else(|e| panic!("{} heard what is no JSON ({e}): {text}", self.who));
+                    let frame: Value = serde_json::from_str(&text).unwrap_or_else(|e| {
+                        panic!("{} heard what is no JSON ({e}): {text}", self.who)
+                    });
                     self.heard.push(frame.clone());
                     return Ok(frame);
                 }
@@ -114,7 +115,11 @@ impl Live {
             Ok(Err(closed)) => format!("the socket ended ({closed:?})"),
             Err(_) => format!("nothing came within {PATIENCE:?}"),
         };
-        panic!("{} waited for {what}, but {why}. Heard meanwhile: {}", self.who, show(&self.heard[start..]));
+        panic!(
+            "{} waited for {what}, but {why}. Heard meanwhile: {}",
+            self.who,
+            show(&self.heard[start..])
+        );
     }
 
     /// A frame that has been heard already, or else the next that is what is waited for.

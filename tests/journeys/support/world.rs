@@ -15,8 +15,8 @@ use baton::assistant::store as assistants;
 use baton::clock::{Clock, Timestamp};
 use baton::config::{Config, Endpoint, Secret};
 use baton::ids::{AgentId, AssistantId, InboxId, KnowledgeBaseId, WorkspaceId};
-use baton::knowledge::article::ArticleDraft;
 use baton::knowledge::Audience;
+use baton::knowledge::article::ArticleDraft;
 use baton::live::LiveSettings;
 use baton::model::scripted::{Script, ScriptedServer};
 use baton::server::{self, Extras, Running};
@@ -67,7 +67,6 @@ pub struct Setup {
     fallback: Option<Script>,
     config: Change<Config>,
     assistant: Change<AssistantConfig>,
-    inbox: Change<InboxSettings>,
     live: Change<LiveSettings>,
 }
 
@@ -79,7 +78,6 @@ impl Default for Setup {
             fallback: None,
             config: Box::new(|_| {}),
             assistant: Box::new(|_| {}),
-            inbox: Box::new(|_| {}),
             live: Box::new(|_| {}),
         }
     }
@@ -108,13 +106,11 @@ impl Setup {
         self
     }
 
-    pub fn assistant(mut self, change: impl Fn(&mut AssistantConfig) + Send + Sync + 'static) -> Self {
+    pub fn assistant(
+        mut self,
+        change: impl Fn(&mut AssistantConfig) + Send + Sync + 'static,
+    ) -> Self {
         self.assistant = Box::new(change);
-        self
-    }
-
-    pub fn inbox(mut self, change: impl Fn(&mut InboxSettings) + Send + Sync + 'static) -> Self {
-        self.inbox = Box::new(change);
         self
     }
 
@@ -196,17 +192,18 @@ pub async fn found(state: &AppState, name: &str, setup: &Setup) -> Business {
     config.knowledge_bases = vec![base];
     config.identity.languages = vec!["en".to_owned()];
     (setup.assistant)(&mut config);
-    let mut settings = InboxSettings::default();
-    (setup.inbox)(&mut settings);
     let assistant: AssistantId = ids.fresh();
     let inbox: InboxId = ids.fresh();
     let new = NewInbox {
         name: "Shop".to_owned(),
         public_key: secret::fresh_public_key(),
         assistant: Some(assistant),
-        allowed_origins: AllowedOrigins::parse("allowed_origins", &["https://shop.example".to_owned()])
-            .expect("an origin"),
-        settings,
+        allowed_origins: AllowedOrigins::parse(
+            "allowed_origins",
+            &["https://shop.example".to_owned()],
+        )
+        .expect("an origin"),
+        settings: InboxSettings::default(),
     };
     let made = access.db.write(move |conn| {
         let (config, new) = (config.clone(), new.clone());

@@ -12,12 +12,13 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::access::AccessState;
-use crate::access::cors::widget_cors;
+use crate::access::cors::with_cors;
 use crate::api::ErrorAnswer;
 use crate::assist::Assistance;
 use crate::assistant::ModelOptions;
 use crate::conversation::Conversations;
 use crate::directory::Names;
+use crate::handoff::ExpectedWait;
 use crate::inbox::Feeds;
 use crate::knowledge::Knowledge;
 use crate::live::LiveSettings;
@@ -37,6 +38,8 @@ pub struct AppState {
     pub feeds: Arc<Feeds>,
     /// What answers, helps and can be chosen.
     pub minds: Minds,
+    /// How long the queue takes.
+    pub waits: ExpectedWait,
     /// How patient sockets are.
     pub live: LiveSettings,
     /// One permit for each open socket.
@@ -66,6 +69,7 @@ impl AppState {
         Self {
             names: Names::new(conversations.db().clone(), conversations.clock().clone()),
             feeds: Arc::default(),
+            waits: ExpectedWait::default(),
             minds,
             sockets: Arc::new(Semaphore::new(live.max_sockets)),
             live,
@@ -133,8 +137,7 @@ pub fn document() -> OpenApi {
 /// The API under `/api/v1` with its document: the sum of the features' routers.
 pub fn api_router(state: &AppState) -> (Router, OpenApi) {
     let around = axum::middleware::from_fn_with_state(state.clone(), inbox::after_change);
-    let cors = axum::middleware::from_fn_with_state(state.access.clone(), widget_cors);
-    let api = people().layer(around).merge(widget::routes().layer(cors)).merge(agents());
+    let api = people().layer(around).merge(visitors(state)).merge(agents());
     framed(api).with_state(state.clone()).split_for_parts()
 }
 
@@ -148,6 +151,14 @@ fn people() -> OpenApiRouter<AppState> {
         .merge(access::http::router())
         .merge(contact::http::router())
         .merge(assistant::http::router())
+}
+
+/// The widget's routes, open to the pages that their inbox allows.
+fn visitors(state: &AppState) -> OpenApiRouter<AppState> {
+    let (routes, document) = widget::routes().split_for_parts();
+    let mut open = OpenApiRouter::from(with_cors(routes, state));
+    *open.get_openapi_mut() = document;
+    open
 }
 
 fn agents() -> OpenApiRouter<AppState> {

@@ -74,6 +74,12 @@ impl Directory {
         Some((id, self.assistants.get(&id)?))
     }
 
+    /// Whether an inbox and an agent are in it.
+    #[must_use]
+    pub fn knows(&self, inbox: InboxId, agent: Option<AgentId>) -> bool {
+        self.inboxes.contains_key(&inbox) && agent.is_none_or(|id| self.agents.contains_key(&id))
+    }
+
     /// The name of an agent; empty if unknown.
     #[must_use]
     pub fn agent(&self, id: AgentId) -> String {
@@ -114,6 +120,23 @@ impl Names {
         let read = Arc::new(load(&mut self.db.read().await?, workspace).await?);
         self.locked(|known| known.insert(workspace, (now, Arc::clone(&read))));
         Ok(read)
+    }
+
+    /// The names of a workspace, read anew if they are older than what they are wanted for.
+    ///
+    /// # Errors
+    /// When the database is away or a row is broken.
+    pub async fn of_knowing(
+        &self,
+        workspace: WorkspaceId,
+        is_enough: impl Fn(&Directory) -> bool,
+    ) -> Result<Arc<Directory>, DbError> {
+        let directory = self.of(workspace).await?;
+        if is_enough(&directory) {
+            return Ok(directory);
+        }
+        self.forget(workspace);
+        self.of(workspace).await
     }
 
     /// Reads a workspace's names anew next time: somebody changed one.

@@ -154,3 +154,8 @@ async fn greet(state: &AppState, socket: &mut Socket, page: &Page) -> Gone {
         (None, None) => Gone::Ended(Code::Unauthenticated),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

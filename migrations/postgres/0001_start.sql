@@ -267,13 +267,14 @@ CREATE TABLE turn_record (
 CREATE TABLE obligation (
     workspace    TEXT NOT NULL REFERENCES workspace (id),
     conversation TEXT NOT NULL REFERENCES conversation (id),
+    opened_seq   BIGINT NOT NULL,
     anchor_seq   BIGINT NOT NULL,
     opened_at    BIGINT NOT NULL,
     due_at       BIGINT NOT NULL,
     step         BIGINT NOT NULL,
     ended_at     BIGINT,
     ended_by     TEXT,
-    PRIMARY KEY (conversation, anchor_seq, opened_at)
+    PRIMARY KEY (conversation, opened_seq)
 );
 CREATE UNIQUE INDEX obligation_open ON obligation (conversation) WHERE ended_at IS NULL;
 

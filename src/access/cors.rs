@@ -12,13 +12,13 @@ use super::extract::{Visitor, bearer, is_own};
 use super::origin::{AllowedOrigins, Origin};
 use super::state::AccessState;
 use super::visitor;
-use crate::api::ApiError;
+use crate::api::{self, ApiError};
 
 /// How long a browser may remember a preflight: two hours, the most that Chromium keeps.
 const MAX_AGE_SECONDS: &str = "7200";
 
-/// The layer for everything under `/api/v1/widget`; put it on with `axum::middleware::from_fn_with_state`.
-pub async fn widget_cors(
+/// The layer for everything under `/api/v1/widget`; [`with_cors`] puts it on.
+async fn widget_cors(
     State(access): State<AccessState>,
     mut request: Request,
     next: Next,
@@ -118,12 +118,16 @@ fn allow(headers: &mut HeaderMap, origin: &HeaderValue) {
 }
 
 /// Puts the layer around the widget's routes.
+///
+/// No route takes OPTIONS, so a preflight ends in the fallback for wrong methods. It is set here, inside the layer: one that
+/// is set later, for the whole server, would take the place of the layered one and refuse every preflight.
 pub fn with_cors<S>(router: axum::Router<S>, state: &S) -> axum::Router<S>
 where
     S: Clone + Send + Sync + 'static,
     AccessState: FromRef<S>,
 {
     let access = AccessState::from_ref(state);
+    let router = router.method_not_allowed_fallback(api::wrong_method);
     router.layer(axum::middleware::from_fn_with_state(access, widget_cors))
 }
 

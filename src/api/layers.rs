@@ -39,7 +39,7 @@ impl From<&crate::config::Limits> for Limits {
 /// Puts the common layers around a finished router, with answers in our shape for unknown addresses and methods.
 pub fn dress(router: Router, limits: Limits, clock: &Clock) -> Router {
     router
-        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
+        .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(DefaultBodyLimit::max(limits.max_body_bytes))
         .layer(middleware::from_fn(headers::secure))
@@ -49,6 +49,11 @@ pub fn dress(router: Router, limits: Limits, clock: &Clock) -> Router {
 /// The answer for an address nobody serves; use it as the router's fallback under `/api`.
 pub async fn unknown_address() -> ApiError {
     ApiError::not_found("address; /api/v1/reference lists them all")
+}
+
+/// The answer for a method that an address does not take.
+pub async fn wrong_method() -> ApiError {
+    ApiError::method_not_allowed()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature tower-http asks for")]

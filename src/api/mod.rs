@@ -13,7 +13,7 @@ pub mod reference;
 pub use docs::{AgentErrors, InputErrors, MissingErrors, OpenErrors};
 pub use error::{ApiError, ErrorAnswer};
 pub use extract::{Items, Json, Page, Path, Query};
-pub use layers::{Limits, dress, unknown_address};
+pub use layers::{Limits, dress, unknown_address, wrong_method};
 
 /// The answer of every handler.
 pub type ApiResult<T> = Result<T, ApiError>;

@@ -77,11 +77,11 @@ mod tests {
         n: u32,
     }
 
-    async fn check(set: ModelSet, expected: Option<u32>) {
+    async fn check(set: &ModelSet, expected: Option<u32>) {
         assert_eq!(within(DEADLINE, set).await, expected);
     }
 
-    async fn within(deadline: Duration, set: ModelSet) -> Option<u32> {
+    async fn within(deadline: Duration, set: &ModelSet) -> Option<u32> {
         let request = |_: &dyn ChatModel| {
             Ok(ChatRequest {
                 task: Task::Brief,
@@ -93,41 +93,42 @@ mod tests {
             })
         };
         let parse = |text: &str| json::parse_object::<Number>(text).map(|made| made.n);
-        ask(&set, Task::Brief, deadline, request, parse).await
+        ask(set, Task::Brief, deadline, request, parse).await
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the tests read better")]
     fn set(first: Arc<dyn ChatModel>, fallback: Option<Arc<dyn ChatModel>>) -> ModelSet {
         ModelSet { fallback, ..ModelSet::of_one(&first) }
     }
 
     #[tokio::test]
     async fn fences_are_read_and_nonsense_is_asked_for_again_once() {
-        check(set(Canned::says(["```json\n{\"n\":1}\n```"]), None), Some(1)).await;
-        check(set(Canned::says(["Sorry?", "{\"n\":2}"]), None), Some(2)).await;
+        check(&set(Canned::says(["```json\n{\"n\":1}\n```"]), None), Some(1)).await;
+        check(&set(Canned::says(["Sorry?", "{\"n\":2}"]), None), Some(2)).await;
         let stubborn = Canned::says(["no", "no", "{\"n\":3}"]);
-        check(set(stubborn.clone(), None), None).await;
+        check(&set(stubborn.clone(), None), None).await;
         assert_eq!(stubborn.asked(), 2);
     }
 
     #[tokio::test]
     async fn the_fallback_is_asked_even_after_a_final_no() {
         let refuses = Canned::fails(ModelError::Unauthorized);
-        check(set(refuses.clone(), Some(Canned::says(["{\"n\":4}"]))), Some(4)).await;
+        check(&set(refuses.clone(), Some(Canned::says(["{\"n\":4}"]))), Some(4)).await;
         assert_eq!(refuses.asked(), 1);
         let refuses = Canned::fails(ModelError::Unauthorized);
-        check(set(refuses.clone(), None), None).await;
+        check(&set(refuses.clone(), None), None).await;
         assert_eq!(refuses.asked(), 1, "the same again is refused again");
     }
 
     #[tokio::test]
     async fn the_built_in_answerer_is_not_asked() {
-        check(set(Arc::new(BuiltIn), None), None).await;
+        check(&set(Arc::new(BuiltIn), None), None).await;
     }
 
     #[tokio::test]
     async fn a_model_that_hangs_costs_one_deadline() {
         let hangs = Canned::hangs();
-        assert_eq!(within(Duration::ZERO, set(hangs.clone(), None)).await, None);
+        assert_eq!(within(Duration::ZERO, &set(hangs.clone(), None)).await, None);
         assert!(hangs.asked() > 0);
     }
 }

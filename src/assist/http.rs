@@ -62,6 +62,7 @@ async fn assist(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MakeArtifact)]
 struct Make {
     kind: Kind,
 }
@@ -87,6 +88,7 @@ async fn make(
 /// What an agent did with a suggested reply before sending anything.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = SuggestionChoice)]
 enum Choice {
     /// Put into the composer.
     Inserted,
@@ -96,6 +98,7 @@ enum Choice {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SuggestionChosen)]
 struct Chosen {
     fate: Choice,
 }

@@ -12,7 +12,9 @@ mod mood;
 mod phrases;
 pub mod prompt;
 mod run;
+mod said;
 pub mod store;
+mod suggest;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -6,18 +6,18 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::ask::{self, DEADLINE};
-use super::extract;
 use super::prompt::{ASSIST_TOKENS, BriefPrompt, SuggestPrompt, SummaryPrompt};
 use super::store::{self, Made, Wanted};
 use super::thread::Thread;
 use super::view::{Artifact, BriefContent, Content, Kind, Ref, Reply, Source, SuggestionsContent};
+use super::{extract, said, suggest};
 use crate::conversation::{Conversations, Heard, Holder, Wire};
 use crate::db::DbError;
 use crate::ids::{ArtifactId, ConversationId, JobId, KnowledgeBaseId, WorkspaceId};
 use crate::jobs::{self, Handler, Job, JobError, Order, Worker};
 use crate::knowledge::{Knowledge, KnowledgeError, Passage};
 use crate::model::prompt::Prompts;
-use crate::model::tokens::{Calibration, TokenBudget};
+use crate::model::tokens::TokenBudget;
 use crate::model::{ChatModel, Models, Task};
 
 /// How many passages are looked at for suggestions.
@@ -27,10 +27,9 @@ const PASSAGES: usize = 8;
 #[derive(Clone)]
 pub struct Assistance {
     pub(super) conversations: Conversations,
-    knowledge: Knowledge,
+    pub(super) knowledge: Knowledge,
     models: Arc<Models>,
     prompts: Arc<Prompts>,
-    calibration: Arc<Calibration>,
 }
 
 /// Why help was not ordered.
@@ -55,9 +54,8 @@ impl Assistance {
         knowledge: Knowledge,
         models: Arc<Models>,
         prompts: Arc<Prompts>,
-        calibration: Arc<Calibration>,
     ) -> Self {
-        Self { conversations, knowledge, models, prompts, calibration }
+        Self { conversations, knowledge, models, prompts }
     }
 
     /// Has this worker do the jobs of every kind.
@@ -144,7 +142,7 @@ impl Assistance {
     }
 
     fn budget(&self, model: &dyn ChatModel) -> TokenBudget {
-        TokenBudget::for_window(model.context_tokens(), ASSIST_TOKENS, &self.calibration)
+        model.prompt_budget(ASSIST_TOKENS)
     }
 
     async fn brief(&self, thread: &Thread) -> Result<(Source, Content), JobError> {
@@ -160,7 +158,7 @@ impl Assistance {
         let (source, brief) = match made.await {
             Some(brief) => (Source::Model, brief),
             None => {
-                let found = self.find(thread, &extract::question(thread)).await?;
+                let found = self.find(thread, &said::question(thread)).await?;
                 (Source::Extractive, extract::brief(thread, &found))
             }
         };
@@ -184,7 +182,7 @@ impl Assistance {
     }
 
     async fn suggestions(&self, thread: &Thread) -> Result<(Source, Content), JobError> {
-        let question = extract::question(thread);
+        let question = said::question(thread);
         let found = self.find(thread, &question).await?;
         let kept: Vec<Passage> = found.iter().filter(|p| p.kept).cloned().collect();
         let prompt = SuggestPrompt::new(&thread.locale, thread.settings.tone, &thread.messages)
@@ -211,7 +209,7 @@ impl Assistance {
                 });
                 (Source::Model, replies.collect())
             }
-            None => (Source::Extractive, extract::suggestions(thread, &question, &found)),
+            None => (Source::Extractive, suggest::suggestions(thread, &question, &found)),
         };
         Ok((source, Content::Suggestions(SuggestionsContent { replies })))
     }

@@ -15,7 +15,7 @@ use crate::db::testing::databases;
 use crate::handoff::testing::{Shop, config};
 use crate::ids::{ConversationId, Ids, KnowledgeBaseId};
 use crate::jobs::Worker;
-use crate::knowledge::{Audience, Knowledge};
+use crate::knowledge::{Audience, Citation, Knowledge};
 use crate::model::builtin::BuiltIn;
 use crate::model::prompt::Prompts;
 use crate::model::{ChatModel, ModelError, ModelSet, Models};
@@ -50,13 +50,8 @@ impl Desk {
             models = models.with_default(ModelSet::of_one(&model));
         }
         let prompts = Arc::new(Prompts::embedded().expect("prompts"));
-        let assistance = Assistance::new(
-            conversations.clone(),
-            knowledge,
-            Arc::new(models),
-            prompts,
-            Arc::default(),
-        );
+        let assistance =
+            Assistance::new(conversations.clone(), knowledge, Arc::new(models), prompts);
         let worker =
             Worker::new(conversations.db().clone(), shop.clock.clone(), conversations.node());
         let worker = assistance.register(worker);
@@ -85,6 +80,18 @@ impl Desk {
         let visitor = self.shop.visitor(Some("Budi"), "en").await;
         visitor.says("Hi! How long does a refund by QRIS take?").await;
         visitor.asks_for_person().await.conversation.id
+    }
+
+    /// What an answer on refunds cites.
+    async fn cited(&self) -> Vec<Citation> {
+        let knowledge = &self.assistance.knowledge;
+        let bases = knowledge.bases(self.shop.workspace).await.expect("reads");
+        let bases: Vec<KnowledgeBaseId> = bases.into_iter().map(|base| base.id).collect();
+        let found = knowledge
+            .search_public(self.shop.workspace, &bases, "refund by QRIS", Some("en"), 1)
+            .await
+            .expect("finds");
+        found.iter().map(|passage| passage.citation()).collect()
     }
 
     async fn count(&self, table: &'static str) -> i64 {
@@ -142,6 +149,24 @@ async fn a_handoff_brings_a_brief_and_replies_without_a_model() {
         }
         assert_eq!(announced, 2);
         assert_eq!(desk.count(JOBS).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_the_ai_answered_is_what_was_tried() {
+    for desk in Desk::all(|| None).await {
+        let visitor = desk.shop.visitor(None, "en").await;
+        let asked = visitor.says("How long does a refund by QRIS take?").await.conversation;
+        let found = desk.cited().await;
+        let answered = desk.shop.assistant_says(&asked, TIMES, found).await.conversation;
+        visitor.asks_for_person().await;
+        desk.work().await;
+        let assist = desk.assist(answered.id).await;
+        assert_eq!(
+            brief_of(assist.brief.as_ref()).brief.tried,
+            ["The AI answered from “How long does a refund take?”: “Refunds take time.”"]
+        );
+        assert!(assist.suggestions.is_none(), "no message waits for an answer");
     }
 }
 
@@ -336,6 +361,5 @@ async fn other_workspaces_and_bad_input_are_refused() {
         let theirs =
             http.post(&format!("/conversations/{theirs}/assist"), json!({ "kind": "brief" })).await;
         assert_eq!(theirs.status, StatusCode::NOT_FOUND);
-        let _: KnowledgeBaseId = Ids.fresh();
     }
 }

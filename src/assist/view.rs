@@ -11,6 +11,7 @@ use crate::knowledge::{Audience, Citation};
 /// What kind of help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ArtifactKind)]
 pub enum Kind {
     /// What an agent must know before taking over.
     Brief,
@@ -44,6 +45,7 @@ impl Kind {
 /// Where an artifact stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ArtifactState)]
 pub enum State {
     /// It is being made.
     Pending,
@@ -68,6 +70,7 @@ impl State {
 /// Who made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ArtifactSource)]
 pub enum Source {
     /// A language model.
     Model,
@@ -95,6 +98,7 @@ impl Source {
 /// What became of a suggested reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = SuggestionFate)]
 pub enum Fate {
     /// An agent put it into the composer.
     Inserted,
@@ -118,6 +122,7 @@ impl Fate {
 
 /// A message that a brief rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BriefRef)]
 pub struct Ref {
     /// The message.
     pub message_id: MessageId,
@@ -135,6 +140,7 @@ pub struct BriefContent {
 
 /// A suggested reply with its sources.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = SuggestedReply)]
 pub struct Reply {
     /// The words, ready to send.
     pub text: String,
@@ -160,6 +166,7 @@ pub struct SuggestionsContent {
 /// What an artifact holds, by its kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
+#[schema(as = ArtifactContent)]
 pub enum Content {
     /// Of a brief.
     Brief(BriefContent),

@@ -55,15 +55,16 @@ pub async fn run(loaded: Loaded, args: DemoArgs) -> anyhow::Result<ExitCode> {
     let knowledge = built.state.minds.producer.knowledge.clone();
     let seeded = seed::seed(&built.state.access, &knowledge, &args.data).await?;
     let origin = format!("http://{}", listener.local_addr()?);
+    let shop_origin = format!("http://{}", shop_listener.local_addr()?);
     let site = Shop {
         baton_origin: origin.clone(),
+        shop_origin: shop_origin.clone(),
         inbox_key: seeded.inbox_key.clone(),
         studio_inbox_key: seeded.studio_inbox_key.clone(),
         workspace: seeded.workspace,
         db: built.state.access.db.clone(),
     };
     let running = built.start(listener, Some(shop::help(site.clone()))).await?;
-    let shop_origin = format!("http://{}", shop_listener.local_addr()?);
     let stop = running.shutdown();
     running.state.tasks.spawn(async move {
         let served = axum::serve(shop_listener, shop::router(site))

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::events::{Change, Cursor, Evidence, Logged, Wire};
+use super::events::{Change, Cursor, Evidence, Heard, Logged, Wire};
 use super::message::{Actor, Message, MessageKind};
 use super::record::{Entry, NoticeCode, Record};
 use super::state::{Conversation, Fence, Holder, Pace};
@@ -294,6 +294,7 @@ impl Conversations {
         record: TurnRecord,
     ) -> Result<(), DbError> {
         let now = self.clock.now();
+        let explained = Heard::Explained { conversation, turn: record.fence.turn };
         self.db
             .write(move |conn| {
                 let TurnRecord { fence, json } = record.clone();
@@ -310,7 +311,9 @@ impl Conversations {
                     .await
                 })
             })
-            .await
+            .await?;
+        self.wire.agents.publish(&workspace, explained);
+        Ok(())
     }
 
     /// Fires every timer of a conversation that is due.
@@ -494,7 +497,7 @@ impl Conversations {
             if let Some(evidence) = &logged.evidence {
                 store::insert_evidence(conn, &after, logged.seq, evidence).await?;
             }
-            store::project(conn, &at, &after, &logged.record, lease, facts.now).await?;
+            store::project(conn, &at, &after, logged, lease, facts.now).await?;
             at.apply(&logged.record, facts.now);
         }
         for effect in &stepped.effects {

@@ -131,6 +131,13 @@ pub enum Heard {
         /// Which one.
         artifact: ArtifactId,
     },
+    /// What is known of a turn that ended without its words is stored: what may have been read of it, too.
+    Explained {
+        /// In which conversation.
+        conversation: ConversationId,
+        /// Which one.
+        turn: TurnId,
+    },
     /// An agent came, left or changed what they say of themselves.
     Presence {
         /// Who.

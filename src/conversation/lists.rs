@@ -3,19 +3,22 @@
 //! Reading only, but for the read mark, which is nobody's business but the reader's. A page is one statement: each holder
 //! is a branch of its own, so that both engines walk `(workspace, holder, updated_at)` backwards and stop at the limit.
 
+mod alarms;
+mod feed;
+mod turns;
+
 use sqlx::FromRow;
 
-use super::record::AlarmFor;
+pub use alarms::{AlarmReader, OpenAlarm, alarm, alarms};
+pub use feed::{Fed, feed_after, feed_now};
+pub use turns::{Explained, RECORDS_AT_ONCE, turn, turn_records};
+
+use super::events::Evidence;
 use super::state::Conversation;
 use super::store::{from_json, parse, parse_opt, unsigned};
 use crate::clock::Timestamp;
-use crate::db::{Conn, DbError, EngineKind, sql};
-use crate::ids::{
-    AgentId, AlarmId, ArtifactId, ContactId, ConversationId, InboxId, MessageId, TurnId,
-    WorkspaceId,
-};
-
-use super::events::{Cursor, Evidence};
+use crate::db::{Conn, DbError, sql};
+use crate::ids::{AgentId, ContactId, ConversationId, InboxId, MessageId, WorkspaceId};
 
 /// One conversation as a list shows it.
 #[derive(Debug, Clone)]
@@ -340,30 +343,6 @@ pub struct Counts {
     pub alarms: i64,
 }
 
-/// Who reads alarms: the agent, and whether those for owners are theirs too.
-#[derive(Debug, Clone, Copy)]
-pub struct AlarmReader {
-    /// The agent.
-    pub agent: AgentId,
-    /// An owner or admin.
-    pub owner: bool,
-}
-
-impl AlarmReader {
-    /// The third recipient beside the agent and everybody.
-    fn third(self) -> &'static str {
-        if self.owner { AlarmFor::Owners.as_str() } else { AlarmFor::Inbox.as_str() }
-    }
-
-    /// Whether an alarm to this recipient, as stored, is for this reader.
-    #[must_use]
-    pub fn hears(self, recipient: &str) -> bool {
-        recipient == AlarmFor::Inbox.as_str()
-            || recipient == self.third()
-            || recipient.parse() == Ok(self.agent)
-    }
-}
-
 /// Counts the views of one agent.
 ///
 /// # Errors
@@ -378,96 +357,16 @@ pub async fn counts(
         (SELECT count(*) FROM conversation WHERE workspace = $1 AND holder = 'queue') AS unassigned,
         (SELECT count(*) FROM conversation WHERE workspace = $1 AND assignee = $2) AS mine,
         (SELECT count(*) FROM conversation c LEFT JOIN read_mark r ON r.agent = $2 AND r.conversation = c.id
-            WHERE c.workspace = $1 AND (c.holder = 'queue' OR c.assignee = $2)
+            WHERE c.workspace = $1 AND c.holder = 'queue'
+            AND EXISTS (SELECT 1 FROM message m WHERE m.conversation = c.id AND m.seq > COALESCE(r.seq, 0)
+                AND m.author_kind = 'visitor'))
+        + (SELECT count(*) FROM conversation c LEFT JOIN read_mark r ON r.agent = $2 AND r.conversation = c.id
+            WHERE c.workspace = $1 AND c.assignee = $2
             AND EXISTS (SELECT 1 FROM message m WHERE m.conversation = c.id AND m.seq > COALESCE(r.seq, 0)
                 AND m.author_kind = 'visitor')) AS unread,
         (SELECT count(*) FROM alarm WHERE workspace = $1 AND acknowledged_at IS NULL AND ended_at IS NULL
             AND recipient IN ($2, 'inbox', $3)) AS alarms";
     sql(UNREAD).bind(workspace).bind(reader.agent).bind(reader.third()).one(conn).await
-}
-
-/// An alarm that nobody has looked at.
-#[derive(Debug, Clone)]
-pub struct OpenAlarm {
-    /// Its id.
-    pub id: AlarmId,
-    /// Where.
-    pub conversation: ConversationId,
-    /// What about.
-    pub kind: String,
-    /// When it was raised.
-    pub raised_at: Timestamp,
-    /// Which step of the ladder.
-    pub step: u64,
-    /// To whom, as stored.
-    pub recipient: String,
-    /// Who waits.
-    pub contact_name: Option<String>,
-}
-
-type AlarmRow = (String, String, String, i64, i64, String, Option<String>);
-
-fn open_alarm(row: AlarmRow) -> Result<OpenAlarm, DbError> {
-    let (id, conversation, kind, raised_at, step, recipient, contact_name) = row;
-    Ok(OpenAlarm {
-        id: parse(&id, "alarm.id")?,
-        conversation: parse(&conversation, "alarm.conversation")?,
-        kind,
-        raised_at: Timestamp::from_millis(raised_at),
-        step: unsigned(step),
-        recipient,
-        contact_name,
-    })
-}
-
-/// The open alarms of a reader, oldest first.
-///
-/// # Errors
-/// When the database is away or a row is broken.
-pub async fn alarms(
-    conn: &mut Conn,
-    workspace: WorkspaceId,
-    reader: AlarmReader,
-    limit: u32,
-) -> Result<Vec<OpenAlarm>, DbError> {
-    let rows: Vec<AlarmRow> =
-        sql("SELECT a.id, a.conversation, a.kind, a.raised_at, a.step, a.recipient, k.name
-         FROM alarm a JOIN conversation c ON c.id = a.conversation JOIN contact k ON k.id = c.contact
-         WHERE a.workspace = $1 AND a.acknowledged_at IS NULL AND a.ended_at IS NULL
-            AND a.recipient IN ($2, 'inbox', $3)
-         ORDER BY a.raised_at, a.id LIMIT $4")
-        .bind(workspace)
-        .bind(reader.agent)
-        .bind(reader.third())
-        .bind(limit)
-        .all(conn)
-        .await?;
-    rows.into_iter().map(open_alarm).collect()
-}
-
-/// One alarm, looked at or not.
-///
-/// # Errors
-/// When the database is away or the row is broken.
-pub async fn alarm(
-    conn: &mut Conn,
-    workspace: WorkspaceId,
-    id: AlarmId,
-) -> Result<Option<(OpenAlarm, bool)>, DbError> {
-    type Found = (String, String, String, i64, i64, String, Option<String>, bool);
-    let row: Option<Found> =
-        sql("SELECT a.id, a.conversation, a.kind, a.raised_at, a.step, a.recipient, k.name,
-            (a.acknowledged_at IS NULL AND a.ended_at IS NULL) AS open
-         FROM alarm a JOIN conversation c ON c.id = a.conversation JOIN contact k ON k.id = c.contact
-         WHERE a.workspace = $1 AND a.id = $2")
-        .bind(workspace)
-        .bind(id)
-        .optional(conn)
-        .await?;
-    let Some((id, conversation, kind, raised_at, step, recipient, name, open)) = row else {
-        return Ok(None);
-    };
-    Ok(Some((open_alarm((id, conversation, kind, raised_at, step, recipient, name))?, open)))
 }
 
 /// Moves an agent's read mark on; never back, never beyond the log.
@@ -553,210 +452,4 @@ pub async fn queue_position(
     .one(conn)
     .await?;
     Ok(unsigned(ahead) + 1)
-}
-
-/// An event of the feed, without its words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fed {
-    /// Its place.
-    pub cursor: Cursor,
-    /// Of which conversation.
-    pub conversation: ConversationId,
-    /// Which event.
-    pub seq: u64,
-}
-
-/// Events of a workspace after a place in its feed, in feed order. On PostgreSQL it stops below the oldest transaction that
-/// still runs, so that nothing can appear below a place that was handed out.
-///
-/// # Errors
-/// When the database is away or a row is broken.
-pub async fn feed_after(
-    conn: &mut Conn,
-    workspace: WorkspaceId,
-    after: Cursor,
-    limit: u32,
-) -> Result<Vec<Fed>, DbError> {
-    let text = match conn.kind() {
-        EngineKind::Sqlite => {
-            "SELECT tx, feed, conversation, seq FROM event
-             WHERE workspace = $1 AND tx >= $2 AND (tx > $2 OR feed > $3) ORDER BY tx, feed LIMIT $4"
-        }
-        EngineKind::Postgres => {
-            "SELECT tx, feed, conversation, seq FROM event
-             WHERE workspace = $1 AND tx >= $2 AND (tx > $2 OR feed > $3)
-                AND tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint ORDER BY tx, feed LIMIT $4"
-        }
-    };
-    let rows: Vec<(i64, i64, String, i64)> =
-        sql(text).bind(workspace).bind(after.tx).bind(after.feed).bind(limit).all(conn).await?;
-    rows.into_iter()
-        .map(|(tx, feed, conversation, seq)| {
-            Ok(Fed {
-                cursor: Cursor { tx, feed },
-                conversation: parse(&conversation, "event.conversation")?,
-                seq: unsigned(seq),
-            })
-        })
-        .collect()
-}
-
-/// The place in the feed below which everything is readable now.
-///
-/// # Errors
-/// When the database is away.
-pub async fn feed_now(conn: &mut Conn, workspace: WorkspaceId) -> Result<Cursor, DbError> {
-    match conn.kind() {
-        EngineKind::Sqlite => {
-            let (feed,): (Option<i64>,) =
-                sql("SELECT max(feed) FROM event WHERE workspace = $1 AND tx = 0")
-                    .bind(workspace)
-                    .one(conn)
-                    .await?;
-            Ok(Cursor { tx: 0, feed: feed.unwrap_or(0) })
-        }
-        EngineKind::Postgres => {
-            let (xmin,): (i64,) =
-                sql("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-                    .one(conn)
-                    .await?;
-            Ok(Cursor { tx: xmin - 1, feed: i64::MAX })
-        }
-    }
-}
-
-/// What explains a turn, as the worker left it.
-#[derive(Debug, Clone)]
-pub struct Explained {
-    /// Where it happened.
-    pub conversation: ConversationId,
-    /// Where it stands.
-    pub status: String,
-    /// The newest try.
-    pub attempt: u64,
-    /// The record of the newest try that left one, as JSON.
-    pub record: Option<String>,
-}
-
-/// A turn with the record of its newest try.
-///
-/// # Errors
-/// When the database is away or a row is broken.
-pub async fn turn(
-    conn: &mut Conn,
-    workspace: WorkspaceId,
-    turn: TurnId,
-) -> Result<Option<Explained>, DbError> {
-    let row: Option<(String, String, i64, Option<String>)> =
-        sql("SELECT t.conversation, t.status, t.attempt, r.record FROM turn t
-         LEFT JOIN turn_record r ON r.turn = t.id
-            AND r.attempt = (SELECT max(n.attempt) FROM turn_record n WHERE n.turn = t.id)
-         WHERE t.workspace = $1 AND t.id = $2")
-        .bind(workspace)
-        .bind(turn)
-        .optional(conn)
-        .await?;
-    row.map(|(conversation, status, attempt, record)| {
-        Ok(Explained {
-            conversation: parse(&conversation, "turn.conversation")?,
-            status,
-            attempt: unsigned(attempt),
-            record,
-        })
-    })
-    .transpose()
-}
-
-/// A brief, a summary or suggested replies, as stored.
-#[derive(Debug, Clone)]
-pub struct Artifact {
-    /// Its id.
-    pub id: ArtifactId,
-    /// Of which conversation.
-    pub conversation: ConversationId,
-    /// What it is.
-    pub kind: String,
-    /// `pending`, `ready` or `failed`.
-    pub state: String,
-    /// What it has read.
-    pub at_seq: u64,
-    /// What made it.
-    pub source: Option<String>,
-    /// The content, as JSON.
-    pub content: Option<String>,
-    /// The thread has moved on since.
-    pub stale: bool,
-    /// When it was ordered.
-    pub created_at: Timestamp,
-}
-
-#[derive(FromRow)]
-struct ArtifactRow {
-    conversation: String,
-    kind: String,
-    state: String,
-    at_seq: i64,
-    source: Option<String>,
-    content: Option<String>,
-    stale: bool,
-    created_at: i64,
-}
-
-/// One artifact.
-///
-/// # Errors
-/// When the database is away or the row is broken.
-pub async fn artifact(
-    conn: &mut Conn,
-    workspace: WorkspaceId,
-    id: ArtifactId,
-) -> Result<Option<Artifact>, DbError> {
-    let row: Option<ArtifactRow> =
-        sql("SELECT a.conversation, a.kind, a.state, a.at_seq, a.source, a.content, a.created_at,
-            EXISTS (SELECT 1 FROM message m WHERE m.conversation = a.conversation AND m.seq > a.at_seq
-                AND m.kind = 'text') AS stale
-         FROM artifact a WHERE a.workspace = $1 AND a.id = $2")
-        .bind(workspace)
-        .bind(id)
-        .optional(conn)
-        .await?;
-    row.map(|row| {
-        Ok(Artifact {
-            id,
-            conversation: parse(&row.conversation, "artifact.conversation")?,
-            kind: row.kind,
-            state: row.state,
-            at_seq: unsigned(row.at_seq),
-            source: row.source,
-            content: row.content,
-            stale: row.stale,
-            created_at: Timestamp::from_millis(row.created_at),
-        })
-    })
-    .transpose()
-}
-
-/// How many turns [`turn_records`] takes at once.
-pub const RECORDS_AT_ONCE: usize = 8;
-
-/// The records of up to [`RECORDS_AT_ONCE`] turns of a conversation, older tries first.
-///
-/// # Errors
-/// When the database is away or a row is broken.
-pub async fn turn_records(
-    conn: &mut Conn,
-    workspace: WorkspaceId,
-    conversation: ConversationId,
-    turns: &[TurnId],
-) -> Result<Vec<(TurnId, String)>, DbError> {
-    let mut query = sql("SELECT turn, record FROM turn_record
-         WHERE turn IN ($3, $4, $5, $6, $7, $8, $9, $10) AND workspace = $1 AND conversation = $2
-         ORDER BY turn, attempt")
-    .bind(workspace)
-    .bind(conversation);
-    for place in 0..RECORDS_AT_ONCE {
-        query = query.bind(turns.get(place).copied());
-    }
-    let rows: Vec<(String, String)> = query.all(conn).await?;
-    rows.into_iter().map(|(turn, record)| Ok((parse(&turn, "turn_record.turn")?, record))).collect()
 }

@@ -1,7 +1,7 @@
 //! What a conversation is, and how a logged record moves it on. Pure: no I/O, no clock, no fresh ids.
 //!
 //! Invariant: the state is the fold of its log. [`Conversation::apply`] is the only function that changes it, so replaying
-//! the records of [`super::step`] gives holder, epoch, numbers and timers again.
+//! the records of [`super::step()`] gives holder, epoch, numbers and timers again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -383,11 +383,11 @@ pub(super) async fn project(
     conn: &mut Conn,
     before: &Conversation,
     after: &Conversation,
-    record: &Record,
+    logged: &Logged,
     lease: Lease,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    match record {
+    match &logged.record {
         Record::TurnDue { turn, run_at } => {
             sql("INSERT INTO turn (id, workspace, conversation, status, attempt, run_at, created_at)
                  VALUES ($1, $2, $3, 'due', 0, $4, $5)
@@ -433,13 +433,15 @@ pub(super) async fn project(
             }
         }
         Record::ObligationOpened { anchor, due_at } => {
-            sql("INSERT INTO obligation (workspace, conversation, anchor_seq, opened_at, due_at, step)
-                 VALUES ($1, $2, $3, $4, $5, 0)")
+            sql("INSERT INTO obligation (workspace, conversation, opened_seq, anchor_seq, opened_at, due_at, step)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)")
                 .bind(after.workspace)
                 .bind(after.id)
+                .bind(logged.seq)
                 .bind(*anchor)
                 .bind(now)
                 .bind(*due_at)
+                .bind(after.obligation.map_or(0, |open| open.step))
                 .execute(conn)
                 .await?;
         }

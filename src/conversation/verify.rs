@@ -305,8 +305,8 @@ impl Reading {
                 self.enders.insert("return");
             }
             Record::ObligationOpened { .. } => {
-                let open = std::mem::replace(&mut self.promised, true);
-                if open {
+                let before = std::mem::replace(&mut self.promised, true);
+                if before {
                     self.broken(Law::Promises, seq, "a second promise beside an open one");
                 }
             }
@@ -323,8 +323,8 @@ impl Reading {
                 }
             }
             Record::AlarmRaised { anchor, step, .. } => {
-                let first = self.alarms.insert((*anchor, *step));
-                if !first {
+                let fresh = self.alarms.insert((*anchor, *step));
+                if !fresh {
                     let what = format!("alarm {step} over {anchor} a second time");
                     self.broken(Law::Promises, seq, what);
                 }

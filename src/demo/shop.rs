@@ -18,6 +18,8 @@ use crate::ids::WorkspaceId;
 pub struct Shop {
     /// Where Baton answers, as the browser sees it.
     pub baton_origin: String,
+    /// Where the shop's own pages are.
+    pub shop_origin: String,
     /// The inbox whose assistant has no model.
     pub inbox_key: String,
     /// The inbox whose assistant is played by the scripted model.
@@ -43,7 +45,10 @@ pub fn help(shop: Shop) -> Router {
 }
 
 fn help_routes() -> Router<Arc<Shop>> {
-    Router::new().route("/help", get(help_index)).route("/help/{*path}", get(help_page))
+    Router::new()
+        .route("/help", get(help_index))
+        .route("/help/shop.css", get(stylesheet))
+        .route("/help/{*path}", get(help_page))
 }
 
 async fn index(State(shop): State<Arc<Shop>>) -> Response {
@@ -75,22 +80,33 @@ fn serve(shop: &Shop, name: &str) -> Response {
     Html(filled).into_response()
 }
 
+/// The help pages' own way to it: on Baton's address the shop's other files are not served.
+async fn stylesheet(State(shop): State<Arc<Shop>>) -> Response {
+    serve(&shop, "shop.css")
+}
+
 async fn help_index(State(shop): State<Arc<Shop>>) -> Response {
     let rows = public_articles(&shop).await;
     answer(rows.map(|rows| {
-        let items: String = rows
-            .iter()
-            .map(|(title, url)| {
+        let list = |of: &str| -> String {
+            let of_locale = rows.iter().filter(|(_, _, locale)| locale == of);
+            let line = |(title, url, _): &(String, String, String)| {
                 format!("<li><a href=\"{}\">{}</a></li>", escape(url), escape(title))
-            })
-            .collect();
-        document("Help", &format!("<h1>Help</h1><ul>{items}</ul>"))
+            };
+            of_locale.map(line).collect()
+        };
+        let lists = format!(
+            "<h1>Help centre</h1><ul>{}</ul><div lang=\"id\"><h2>Bahasa Indonesia</h2><ul>{}</ul></div>",
+            list("en"),
+            list("id")
+        );
+        document(&shop, "en", "Help centre", &lists)
     }))
 }
 
-async fn public_articles(shop: &Shop) -> Result<Vec<(String, String)>, DbError> {
+async fn public_articles(shop: &Shop) -> Result<Vec<(String, String, String)>, DbError> {
     let mut conn = shop.db.read().await?;
-    sql("SELECT title, url FROM article WHERE workspace = $1 AND audience = 'public' AND url LIKE '/help/%' ORDER BY locale, title")
+    sql("SELECT title, url, locale FROM article WHERE workspace = $1 AND audience = 'public' AND url LIKE '/help/%' ORDER BY locale, title")
         .bind(shop.workspace)
         .all(&mut conn)
         .await
@@ -99,18 +115,18 @@ async fn public_articles(shop: &Shop) -> Result<Vec<(String, String)>, DbError> 
 async fn help_page(State(shop): State<Arc<Shop>>, Path(path): Path<String>) -> Response {
     let found = article(&shop, format!("/help/{path}")).await;
     match found {
-        Ok(Some((title, body))) => {
+        Ok(Some((title, body, locale))) => {
             let text = format!("<h1>{}</h1>{}", escape(&title), markdown(&body));
-            Html(document(&title, &text)).into_response()
+            Html(document(&shop, &locale, &title, &text)).into_response()
         }
         Ok(None) => (StatusCode::NOT_FOUND, "There is no such help page.\n").into_response(),
         Err(error) => answer(Err(error)),
     }
 }
 
-async fn article(shop: &Shop, url: String) -> Result<Option<(String, String)>, DbError> {
+async fn article(shop: &Shop, url: String) -> Result<Option<(String, String, String)>, DbError> {
     let mut conn = shop.db.read().await?;
-    sql("SELECT title, body FROM article WHERE workspace = $1 AND audience = 'public' AND url = $2")
+    sql("SELECT title, body, locale FROM article WHERE workspace = $1 AND audience = 'public' AND url = $2")
         .bind(shop.workspace)
         .bind(url)
         .optional(&mut conn)
@@ -143,12 +159,20 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-fn document(title: &str, body: &str) -> String {
+fn document(shop: &Shop, locale: &str, title: &str, body: &str) -> String {
+    let (home, help) =
+        if locale == "id" { ("id.html", "Pusat bantuan") } else { ("index.html", "Help centre") };
     format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <title>{} · Tanah Tinggi Coffee</title><link rel=\"stylesheet\" href=\"/shop.css\"></head>\
-         <body><main class=\"help\">{body}</main></body></html>",
-        escape(title)
+        "<!doctype html><html lang=\"{locale}\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <title>{title} · Tanah Tinggi Coffee</title><link rel=\"icon\" href=\"data:,\">\
+         <link rel=\"stylesheet\" href=\"/help/shop.css\"></head><body>\
+         <header class=\"nav\"><nav class=\"wrap\" aria-label=\"{help}\">\
+         <a class=\"logo\" href=\"{shop}/{home}\">Tanah Tinggi</a><a href=\"/help\">{help}</a></nav></header>\
+         <main class=\"help\">{body}</main></body></html>",
+        locale = escape(locale),
+        title = escape(title),
+        shop = escape(&shop.shop_origin),
     )
 }
 

@@ -22,7 +22,10 @@ const GOOD_FOR: Duration = Duration::from_secs(60);
 
 /// Estimates by inbox. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct ExpectedWait(Arc<Mutex<HashMap<InboxId, (Timestamp, Option<u64>)>>>);
+pub struct ExpectedWait(Arc<Mutex<HashMap<InboxId, Estimate>>>);
+
+/// When it was made, and how many minutes.
+type Estimate = (Timestamp, Option<u64>);
 
 impl ExpectedWait {
     /// The minutes from a handoff in this inbox to the first reply of a person: the median of the last ones, at least one;

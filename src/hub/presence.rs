@@ -86,12 +86,6 @@ impl Presence {
         self.with(|inner| inner.agents.get(&(ws, agent)).map_or(Availability::Offline, |e| e.1))
     }
 
-    /// Whether the agent has a socket open, whatever they say.
-    #[must_use]
-    pub fn has_socket(&self, ws: WorkspaceId, agent: AgentId) -> bool {
-        self.with(|inner| inner.agents.contains_key(&(ws, agent)))
-    }
-
     /// Whether the agent is here and takes conversations.
     #[must_use]
     pub fn is_available(&self, ws: WorkspaceId, agent: AgentId) -> bool {
@@ -121,6 +115,18 @@ impl Presence {
             }
             gone
         })
+    }
+
+    /// How many sockets the visitor has open.
+    #[must_use]
+    pub fn visitor_sockets(&self, contact: ContactId) -> usize {
+        self.with(|inner| inner.visitors.get(&contact).copied().unwrap_or(0))
+    }
+
+    /// How many sockets the agent has open.
+    #[must_use]
+    pub fn agent_sockets(&self, ws: WorkspaceId, agent: AgentId) -> usize {
+        self.with(|inner| inner.agents.get(&(ws, agent)).map_or(0, |entry| entry.0))
     }
 
     /// Whether the visitor has a socket open.

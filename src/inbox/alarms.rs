@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 
 use super::conversations::alarm_reader;
 use super::errors::commit_error;
-use super::wire::AlarmView;
+use super::rows::AlarmView;
 use crate::access::Signed;
 use crate::api::extract::Items;
 use crate::api::{AgentErrors, ApiError, ApiResult, InputErrors, Json, MissingErrors, Path};

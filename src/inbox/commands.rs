@@ -8,14 +8,15 @@ use utoipa::ToSchema;
 
 use super::conversations::detail;
 use super::errors::{CommandErrors, commit_error};
-use super::wire::{DetailView, MessageView, View};
+use super::rows::DetailView;
+use super::wire::{MessageView, View};
 use crate::access::{Right, Signed};
 use crate::api::{AgentErrors, ApiError, ApiResult, InputErrors, Json, MissingErrors, Path};
 use crate::app::AppState;
-use crate::assist::{self, Fate};
+use crate::assist;
 use crate::clock::Timestamp;
 use crate::conversation::{AiMode, By, Closer, Command, Committed, Event, Outcome, Words};
-use crate::ids::{AgentId, ArtifactId, ConversationId, MessageId};
+use crate::ids::{AgentId, ArtifactId, ConversationId, MessageId, WorkspaceId};
 use crate::words::{clean, client_id};
 
 type Id = Path<ConversationId>;
@@ -60,14 +61,6 @@ async fn then_message(
     words: Words,
 ) -> ApiResult<Json<MessageView>> {
     let committed = commit(state, signed, id, event, Some(words)).await?;
-    message_view(state, signed, committed).await
-}
-
-async fn message_view(
-    state: &AppState,
-    signed: &Signed,
-    committed: Committed,
-) -> ApiResult<Json<MessageView>> {
     let message = committed
         .message
         .ok_or_else(|| ApiError::internal("a message was committed but did not come back"))?;
@@ -150,28 +143,28 @@ pub async fn write(
     let words = words(&input.text, &input.client_id)?;
     let message: MessageId = state.conversations.ids().fresh();
     let event = Event::AgentWrites { by: by(&signed, input.expected_epoch), message };
-    let committed = commit(&state, &signed, id, event, Some(words)).await?;
-    if let Some(used) = input.suggestion.filter(|_| !committed.duplicate) {
-        count_sent(&state, &signed, id, used).await;
+    let wrote = then_message(&state, &signed, id, event, words).await?;
+    if let Some(used) = input.suggestion {
+        count_sent(&state, signed.workspace, id, used).await;
     }
-    message_view(&state, &signed, committed).await
+    Ok(wrote)
 }
 
-/// Counts a suggestion as sent. The words are with the visitor: a count that fails must not tell the agent otherwise.
-async fn count_sent(state: &AppState, signed: &Signed, id: ConversationId, used: SuggestionUsed) {
-    let workspace = signed.workspace;
-    let which = (used.artifact_id, usize::try_from(used.index).unwrap_or(usize::MAX));
+/// Remembers that a suggested reply was sent; the message stands whether or not that succeeds.
+async fn count_sent(
+    state: &AppState,
+    workspace: WorkspaceId,
+    id: ConversationId,
+    used: SuggestionUsed,
+) {
+    let place = (used.artifact_id, usize::try_from(used.index).unwrap_or(usize::MAX));
     let counted = state.conversations.db().write(move |conn| {
-        Box::pin(assist::store::count_fate(conn, workspace, id, which, Fate::Sent))
+        Box::pin(async move {
+            assist::store::count_fate(conn, workspace, id, place, assist::Fate::Sent).await
+        })
     });
-    match counted.await {
-        Ok(true) => {}
-        Ok(false) => {
-            tracing::debug!(artifact.id = %used.artifact_id, "an unknown suggestion was sent");
-        }
-        Err(error) => {
-            tracing::warn!(artifact.id = %used.artifact_id, %error, "a sent suggestion was not counted");
-        }
+    if let Err(error) = counted.await {
+        tracing::warn!(%error, "the fate of a suggested reply was not counted");
     }
 }
 

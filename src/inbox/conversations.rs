@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::feed::Told;
-use super::wire::{self, DetailView, RowView};
+use super::rows::{self, DetailView, RowView};
 use crate::access::{Right, Signed};
 use crate::api::extract::Items;
 use crate::api::{AgentErrors, ApiError, ApiResult, InputErrors, Json, MissingErrors, Path, Query};
@@ -14,6 +14,7 @@ use crate::app::AppState;
 use crate::contact;
 use crate::conversation::lists::{self, After, AlarmReader, Filter, ListRow};
 use crate::conversation::{Actor, Heard, Holder, Live};
+use crate::directory::Directory;
 use crate::ids::{AgentId, ConversationId, InboxId, WorkspaceId};
 
 /// Rows of a page at most.
@@ -52,10 +53,13 @@ pub enum ListState {
 pub struct ListQuery {
     /// `all`, `unassigned` or `mine`.
     #[serde(default)]
+    #[param(inline)]
     view: ListView,
     /// Without it, everything.
+    #[param(inline)]
     state: Option<ListState>,
     /// Only of this inbox.
+    #[param(inline)]
     inbox: Option<InboxId>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
@@ -107,7 +111,6 @@ pub async fn list(
         .map(|cursor| cursor.parse::<After>())
         .transpose()
         .map_err(|()| ApiError::invalid("cursor", "Must be a next_cursor of this list."))?;
-    let directory = state.names.of(signed.workspace).await?;
     let mut conn = state.conversations.db().read().await?;
     let filter = query.filter(signed.agent);
     let mut rows =
@@ -120,9 +123,14 @@ pub async fn list(
         .last()
         .filter(|_| more)
         .map(|row| After { updated_at: row.updated_at, id: row.conversation.id }.to_string());
+    let known = |row: &ListRow, directory: &Directory| {
+        directory.knows(row.conversation.inbox, row.conversation.holder.assignee())
+    };
+    let enough = |directory: &Directory| rows.iter().all(|row| known(row, directory));
+    let directory = state.names.of_knowing(signed.workspace, enough).await?;
     let presence = &state.conversations.wire().presence;
     let view = |row: &ListRow| {
-        wire::row(row, &directory, presence.visitor_online(row.conversation.contact))
+        rows::row(row, &directory, presence.visitor_online(row.conversation.contact))
     };
     Ok(Json(Items { items: rows.iter().map(view).collect(), next_cursor }))
 }
@@ -184,7 +192,6 @@ pub(super) async fn detail(
     reader: AgentId,
     id: ConversationId,
 ) -> ApiResult<DetailView> {
-    let directory = state.names.of(workspace).await?;
     let mut conn = state.conversations.db().read().await?;
     let row = lists::row(&mut conn, workspace, Some(reader), id)
         .await?
@@ -199,8 +206,11 @@ pub(super) async fn detail(
         }
         Holder::Assistant { .. } | Holder::Assigned { .. } | Holder::Closed { .. } => None,
     };
+    drop(conn);
+    let enough = |directory: &Directory| directory.knows(c.inbox, c.holder.assignee());
+    let directory = state.names.of_knowing(workspace, enough).await?;
     let online = state.conversations.wire().presence.visitor_online(c.contact);
-    Ok(wire::detail(&row, contact, &directory, online, position))
+    Ok(rows::detail(&row, contact, &directory, online, position))
 }
 
 /// How far an agent has read.

@@ -1,12 +1,16 @@
 //! What a refused or stale command looks like to the one who sent it.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use utoipa::IntoResponses;
 
 use super::wire;
 use crate::api::{ApiError, ErrorAnswer};
 use crate::app::AppState;
-use crate::conversation::{Column, CommitError, Refused};
+use crate::conversation::{Column, CommitError, Conversation, Refused};
+use crate::db::DbError;
+use crate::directory::Directory;
 use crate::ids::WorkspaceId;
 
 /// What any command on a conversation may answer besides.
@@ -28,7 +32,7 @@ pub async fn commit_error(
     match error {
         CommitError::NotFound(what) => ApiError::not_found(what),
         CommitError::Refused(refused) => refused_error(&refused),
-        CommitError::Stale { now } => match state.names.of(workspace).await {
+        CommitError::Stale { now } => match names(state, workspace, &now).await {
             Ok(directory) => {
                 let holder = wire::holder(&now, &directory, None, None);
                 ApiError::stale_epoch(json!({ "epoch": now.epoch, "holder": holder }))
@@ -37,6 +41,15 @@ pub async fn commit_error(
         },
         CommitError::Db(error) => error.into(),
     }
+}
+
+async fn names(
+    state: &AppState,
+    workspace: WorkspaceId,
+    c: &Conversation,
+) -> Result<Arc<Directory>, DbError> {
+    let enough = |directory: &Directory| directory.knows(c.inbox, c.holder.assignee());
+    state.names.of_knowing(workspace, enough).await
 }
 
 fn refused_error(refused: &Refused) -> ApiError {

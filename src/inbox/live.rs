@@ -4,25 +4,28 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::feed::{Out, changed_frame};
 use super::presence::Here;
-use super::wire::{AlarmView, AuthorView, Item, Named, RowView, View};
+use super::pump::{Out, changed_frame};
+use super::rows::{AlarmView, RowView};
+use super::wire::{AuthorView, Item, Named, View};
 use crate::access::{Right, Session, TicketOwner, session};
 use crate::app::AppState;
-use crate::clock::Timestamp;
-use crate::conversation::lists::{self, AlarmReader, Artifact};
+use crate::assist::Artifact;
+use crate::conversation::lists::{self, AlarmReader};
 use crate::conversation::store::{self, Span};
 use crate::conversation::{Actor, Cursor, Draft, Live, VisitorKey};
 use crate::db::DbError;
 use crate::hub::Availability;
-use crate::ids::{AgentId, ArtifactId, ConversationId, TurnId, WorkspaceId};
+use crate::ids::{AgentId, ConversationId, TurnId, WorkspaceId};
 use crate::socket::{Code, Gone, Socket};
 
 /// Events sent one by one after a reconnection; beyond it, the client starts over.
 const MAX_RESUME: u32 = 500;
+
+/// Sockets of one agent on this node: tabs, and some that are still dying.
+const MAX_SOCKETS: usize = 32;
 
 /// What an agent may send.
 #[derive(Debug, Deserialize)]
@@ -63,7 +66,7 @@ enum Frame<'a> {
     },
     Assist {
         conversation_id: ConversationId,
-        artifact: ArtifactView<'a>,
+        artifact: &'a Artifact,
     },
     Typing {
         conversation_id: ConversationId,
@@ -87,18 +90,6 @@ struct PresenceView {
     presence: Availability,
 }
 
-#[derive(Serialize)]
-struct ArtifactView<'a> {
-    id: ArtifactId,
-    kind: &'a str,
-    state: &'a str,
-    at_seq: u64,
-    stale: bool,
-    source: Option<&'a str>,
-    created_at: Timestamp,
-    content: Option<&'a RawValue>,
-}
-
 /// Serves an agent's socket until it ends.
 pub async fn serve(
     state: &AppState,
@@ -107,12 +98,11 @@ pub async fn serve(
     cursor: Option<String>,
     watch: Option<ConversationId>,
 ) -> Gone {
-    let mut agent = match Listening::start(state, owner).await {
-        Ok(Some(agent)) => agent,
-        Ok(None) => return Gone::Ended(Code::Unauthenticated),
-        Err(error) => return away(&error),
+    let served = async {
+        let mut agent = Listening::start(state, owner).await?;
+        agent.run(socket, cursor, watch).await
     };
-    match agent.run(socket, cursor, watch).await {
+    match served.await {
         Ok(()) => Gone::Left,
         Err(Ended::Gone(gone)) => gone,
         Err(Ended::Db(error)) => away(&error),
@@ -169,12 +159,18 @@ async fn valid(state: &AppState, hash: &str) -> Result<Option<Session>, DbError>
 }
 
 impl<'a> Listening<'a> {
-    async fn start(state: &'a AppState, owner: &TicketOwner) -> Result<Option<Self>, DbError> {
-        let Some(session) = valid(state, &owner.session).await? else { return Ok(None) };
+    async fn start(state: &'a AppState, owner: &TicketOwner) -> Result<Self, Ended> {
+        let session = valid(state, &owner.session)
+            .await?
+            .ok_or(Ended::Gone(Gone::Ended(Code::Unauthenticated)))?;
+        let presence = &state.conversations.wire().presence;
+        if presence.agent_sockets(owner.workspace, owner.agent) >= MAX_SOCKETS {
+            return Err(Gone::Ended(Code::RateLimited).into());
+        }
         // Before anything is read: what is committed from here on is heard.
         let feed = state.feeds.join(state, owner.workspace);
         let here = Here::join(state, owner.workspace, owner.agent, session.presence);
-        Ok(Some(Self {
+        Ok(Self {
             state,
             workspace: owner.workspace,
             agent: owner.agent,
@@ -185,7 +181,7 @@ impl<'a> Listening<'a> {
             watched: None,
             drafts: None,
             sent: HashMap::new(),
-        }))
+        })
     }
 
     async fn run(
@@ -195,6 +191,7 @@ impl<'a> Listening<'a> {
         watch: Option<ConversationId>,
     ) -> Result<(), Ended> {
         self.welcome(socket, cursor).await?;
+        self.colleagues(socket).await?;
         self.watch(socket, watch).await?;
         let mut recheck = tokio::time::interval(self.state.live.recheck);
         recheck.reset();
@@ -229,6 +226,17 @@ impl<'a> Listening<'a> {
         };
         self.reader.owner = session.role.may(Right::Configure);
         self.here.says(session.presence);
+        Ok(())
+    }
+
+    /// Who is here: presence lives in sockets, so lists cannot know it.
+    async fn colleagues(&mut self, socket: &mut Socket) -> Result<(), Ended> {
+        let directory = self.state.names.of(self.workspace).await?;
+        let presence = &self.state.conversations.wire().presence;
+        for id in directory.agents.keys().copied() {
+            let agent = PresenceView { id, presence: presence.of_agent(self.workspace, id) };
+            socket.send(&Frame::Presence { agent }).await?;
+        }
         Ok(())
     }
 
@@ -335,9 +343,8 @@ impl<'a> Listening<'a> {
                     socket.send(&Frame::Viewers { conversation_id, agents }).await?;
                 }
             }
-            Out::Artifact(artifact) => {
-                let conversation_id = artifact.conversation;
-                let artifact = view(artifact);
+            Out::Artifact(conversation_id, artifact) => {
+                let conversation_id = *conversation_id;
                 socket.send(&Frame::Assist { conversation_id, artifact }).await?;
             }
         }
@@ -411,19 +418,6 @@ impl<'a> Listening<'a> {
             Err(RecvError::Closed) => self.drafts = None,
         }
         Ok(())
-    }
-}
-
-fn view(artifact: &Artifact) -> ArtifactView<'_> {
-    ArtifactView {
-        id: artifact.id,
-        kind: &artifact.kind,
-        state: &artifact.state,
-        at_seq: artifact.at_seq,
-        stale: artifact.stale,
-        source: artifact.source.as_deref(),
-        created_at: artifact.created_at,
-        content: artifact.content.as_deref().and_then(|json| serde_json::from_str(json).ok()),
     }
 }
 

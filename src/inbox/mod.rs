@@ -10,6 +10,8 @@ mod errors;
 mod feed;
 pub mod live;
 mod presence;
+mod pump;
+mod rows;
 mod timeline;
 mod turns;
 pub mod wire;
@@ -46,3 +48,6 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(alarms::list))
         .routes(routes!(alarms::acknowledge))
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,7 @@ async fn gone_for_good(state: AppState, workspace: WorkspaceId, agent: AgentId, 
         () = state.shutdown.cancelled() => return,
         () = tokio::time::sleep(grace) => {}
     }
-    if !state.conversations.wire().presence.has_socket(workspace, agent) {
+    if state.conversations.wire().presence.agent_sockets(workspace, agent) == 0 {
         tell_conversations(state, workspace, agent, false).await;
     }
 }

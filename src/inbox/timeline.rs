@@ -115,7 +115,7 @@ pub(super) fn items(
 }
 
 /// What the visitor may have read of turns that were cancelled.
-async fn may_have_been_read(
+pub(super) async fn may_have_been_read(
     conn: &mut Conn,
     workspace: WorkspaceId,
     id: ConversationId,

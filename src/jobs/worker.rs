@@ -233,7 +233,7 @@ impl Worker {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {
-                    tracing::warn!(job.id = %job.id, %error, "a job's lease was not renewed")
+                    tracing::warn!(job.id = %job.id, %error, "a job's lease was not renewed");
                 }
             }
         }

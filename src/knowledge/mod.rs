@@ -8,7 +8,6 @@ pub mod article;
 pub mod chunk;
 mod counts;
 mod embedder;
-mod extract;
 mod follow;
 pub mod http;
 pub mod index;
@@ -23,7 +22,6 @@ mod store;
 mod wire;
 
 pub use embedder::{EmbedError, EmbedPurpose, Embedder};
-pub use extract::best_sentences;
 pub use ingest::{FOLDER, IngestProblem, IngestReport};
 pub use memory::MemoryIndex;
 pub use passage::{Audience, Citation, Passage, PublicPassage};

@@ -86,6 +86,7 @@ const TEXT: &str = "text";
 /// How an article is handed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ArticleSource)]
 pub(super) enum Source {
     /// With `title` and `body`, and a `url` where visitors can read it.
     Text,
@@ -174,6 +175,7 @@ pub(super) fn editable(article: &Article) -> String {
 
 /// A passage that the trial search found.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FoundPassage)]
 pub(super) struct Found {
     chunk_id: ChunkId,
     article_id: ArticleId,

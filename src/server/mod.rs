@@ -32,7 +32,6 @@ use crate::knowledge::Knowledge;
 use crate::live::LiveSettings;
 use crate::model::ModelSet;
 use crate::model::prompt::Prompts;
-use crate::model::tokens::Calibration;
 use crate::turn::{Limits, Producer, Published, TurnWorker};
 use crate::{jobs, turn};
 
@@ -92,13 +91,11 @@ pub async fn build(config: &Config, extras: &Extras) -> anyhow::Result<Built> {
         .with_turn_lease(Duration::from_millis(config.turn.lease_ms.get()));
     let access = AccessState::from_config(config, db, clock.clone(), ids)
         .context("sign-in cannot be set up")?;
-    let calibration = Arc::new(Calibration::starting_at(1.0));
     let assistance = Assistance::new(
         conversations.clone(),
         knowledge.clone(),
         Arc::clone(&models),
         Arc::clone(&prompts),
-        Arc::clone(&calibration),
     );
     let producer = Producer {
         knowledge: knowledge.clone(),
@@ -109,7 +106,6 @@ pub async fn build(config: &Config, extras: &Extras) -> anyhow::Result<Built> {
             budget: Duration::from_millis(config.turn.budget_ms.get()),
             judge: Duration::from_millis(config.turn.judge_deadline_ms.get()),
         },
-        calibration,
     };
     let minds = Minds { options: ModelOptions::from_config(&config.models), producer, assistance };
     let live = LiveSettings {

@@ -21,7 +21,8 @@ fn list(language: Language) -> &'static str {
              which who whom whose when where why how not no nor don dont cant wont doesn doesnt didn didnt isn isnt won \
              wasn ll ve re so than then too very just also only any some all about into out up off over now get got \
              getting hi hey hello please pls thanks thank still want wanna need going gonna go been tell because while \
-             much many let say says said yes ok okay really know"
+             much many let say says said yes ok okay really know \
+             long take takes taking took"
         }
         Language::Indonesian => {
             "yang yg dan di ke dari untuk utk buat dengan dgn atau tapi ini itu ada adalah apa apakah siapa berapa brp \

@@ -1,7 +1,7 @@
 //! Markdown tables as lists: what a chat can show, and what can be quoted row by row.
 
-/// The text with every table written as a list, one item a row: `- first cell: other cells`, named by the header where a
-/// row has more than two. Everything else stays as it is.
+/// The text with every table written as a list, one item a row: `- first: second`, or `- first — name: cell; name: cell`
+/// where a row has more than two cells. Everything else stays as it is.
 #[must_use]
 pub fn tables_as_lists(markdown: &str) -> String {
     let mut out: Vec<String> = Vec::new();
@@ -48,7 +48,7 @@ fn item(header: &[String], row: &[String]) -> Option<String> {
     let rest: Vec<String> = filled
         .into_iter()
         .map(|(at, cell)| match header.get(at + 1).filter(|name| named && !name.is_empty()) {
-            Some(name) => format!("{name} {cell}"),
+            Some(name) => format!("{name}: {cell}"),
             None => cell.clone(),
         })
         .collect();
@@ -56,7 +56,10 @@ fn item(header: &[String], row: &[String]) -> Option<String> {
         (true, true) => None,
         (false, true) => Some(format!("- {first}")),
         (true, false) => Some(format!("- {}", rest.join("; "))),
-        (false, false) => Some(format!("- {first}: {}", rest.join("; "))),
+        (false, false) => {
+            let sign = if named { " —" } else { ":" };
+            Some(format!("- {first}{sign} {}", rest.join("; ")))
+        }
     }
 }
 
@@ -76,7 +79,7 @@ mod tests {
         );
         check(
             "| Matter | Role | Within |\n|:--|:-:|--:|\n| Refunds | Finance | 4 h |\n| Lost | | 1 d |",
-            "- Refunds: Role Finance; Within 4 h\n- Lost: 1 d",
+            "- Refunds — Role: Finance; Within: 4 h\n- Lost: 1 d",
         );
     }
 

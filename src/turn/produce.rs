@@ -16,7 +16,6 @@ use crate::conditions::{self, FiredCode};
 use crate::conversation::{Evidence, HandoffCode};
 use crate::knowledge::{Citation, Knowledge, PublicPassage};
 use crate::model::prompt::Prompts;
-use crate::model::tokens::{Calibration, TokenBudget};
 use crate::model::{ChatModel, ChatRequest, Delta, ModelError, ModelKind, ModelSet, Models};
 use crate::text::catalogue;
 use crate::turn::prompt::{
@@ -101,8 +100,6 @@ pub struct Producer {
     pub clock: Clock,
     /// Time limits.
     pub limits: Limits,
-    /// What our token counts are worth on the models used.
-    pub calibration: Arc<Calibration>,
 }
 
 impl Producer {
@@ -249,14 +246,14 @@ impl Producer {
                 }
             }
         }
-        self.conclude(plan, &passages, writing, answered, explained)
+        self.conclude(plan, &passages, &writing, answered, explained)
     }
 
     fn conclude(
         &self,
         plan: &Plan,
         passages: &[PublicPassage],
-        writing: Writing,
+        writing: &Writing,
         answered: Written,
         explained: &mut Explained,
     ) -> Produced {
@@ -353,8 +350,7 @@ impl Producer {
         model: &dyn ChatModel,
         spoken: &mut Spoken,
     ) -> Result<Vec<Verdict>, ModelError> {
-        let budget =
-            TokenBudget::for_window(model.context_tokens(), JUDGE_TOKENS, &self.calibration);
+        let budget = model.prompt_budget(JUDGE_TOKENS);
         let (request, _shed) = prompt.request(&self.prompts, &budget).map_err(|_| {
             ModelError::BadResponse { why: "the judge's prompt cannot be rendered" }
         })?;
@@ -408,8 +404,7 @@ impl Producer {
             }
             tried = Some(address);
             let called = Instant::now();
-            let budget =
-                TokenBudget::for_window(model.context_tokens(), ANSWER_TOKENS, &self.calibration);
+            let budget = model.prompt_budget(ANSWER_TOKENS);
             let request = match prompt.request(&self.prompts, &budget) {
                 Ok((request, shed)) => {
                     writing.shed = shed.into();

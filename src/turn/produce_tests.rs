@@ -22,7 +22,6 @@ use crate::ids::{Ids, KnowledgeBaseId, WorkspaceId};
 use crate::knowledge::article::ArticleDraft;
 use crate::knowledge::{Audience, Knowledge};
 use crate::model::prompt::Prompts;
-use crate::model::tokens::Calibration;
 use crate::model::{
     ChatModel, ChatRequest, ChatStream, Completion, Delta, ModelError, ModelKind, ModelSet, Models,
     Task,
@@ -194,7 +193,6 @@ async fn world(first: &Arc<Fake>, fallback: Option<&Arc<Fake>>) -> World {
         models: Arc::new(Models::new(&model).with_default(set)),
         clock,
         limits: Limits { budget: Duration::from_secs(30), judge: Duration::from_millis(500) },
-        calibration: Arc::new(Calibration::starting_at(1.0)),
     };
     let settings = Settings {
         workspace,

@@ -6,15 +6,19 @@
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::view::{CATCH_UP, Read, Stretch, Whose, read, visible, visitor_state};
+use super::view::{CATCH_UP, Read, Stretch, Whose, current, read, visible, visitor_state};
 use super::wire::{VisitorAuthor, VisitorConversation, VisitorMessage, VisitorState, author};
 use crate::access::{Origin, VisitorToken, cors, visitor};
 use crate::app::AppState;
 use crate::conversation::store::{self, Part};
-use crate::conversation::{Actor, Change, Draft, Heard, Live, Record};
+use crate::conversation::{Actor, Change, Conversation, Draft, Heard, Live, Record};
 use crate::db::DbError;
+use crate::directory::Directory;
 use crate::ids::{ConversationId, TurnId};
 use crate::socket::{Code, Gone, Socket};
+
+/// Sockets of one visitor on this node: tabs, and some that are still dying.
+const MAX_SOCKETS: usize = 16;
 
 /// What a visitor may send.
 #[derive(Debug, Deserialize)]
@@ -138,6 +142,9 @@ async fn listen(
     let whose = Whose { workspace: known.workspace, inbox: known.inbox, contact: known.contact };
     // Before anything is read: what is committed from here on is heard.
     let mut topic = state.conversations.wire().visitors.subscribe((whose.inbox, whose.contact));
+    if state.conversations.wire().presence.visitor_sockets(whose.contact) >= MAX_SOCKETS {
+        return Err(Gone::Ended(Code::RateLimited).into());
+    }
     let _here = Here::join(state, whose);
     let mut visitor = Listening { state, whose, sent: 0, epoch: 0, drafted: None };
     visitor.welcome(socket, after).await?;
@@ -150,7 +157,10 @@ async fn listen(
                 Said::Ping => socket.send(&Frame::Pong).await?,
             },
             live = topic.recv() => visitor.hear(socket, live).await?,
-            _ = recheck.tick() => may_listen(&valid(state, token).await?, origin)?,
+            _ = recheck.tick() => {
+                may_listen(&valid(state, token).await?, origin)?;
+                visitor.look(socket).await?;
+            }
         }
     }
 }
@@ -240,14 +250,7 @@ impl Listening<'_> {
     /// Who answers, when that has changed; dots when the AI begins.
     async fn state(&mut self, socket: &mut Socket, change: &Change) -> Result<(), Ended> {
         let c = &change.conversation;
-        if c.epoch > self.epoch {
-            self.epoch = c.epoch;
-            let directory = self.state.names.of(self.whose.workspace).await?;
-            let mut conn = self.state.conversations.db().read().await?;
-            let conversation = visitor_state(&mut conn, c, &directory).await?;
-            drop(conn);
-            socket.send(&Frame::State { conversation }).await?;
-        }
+        self.holder(socket, c).await?;
         let begins = change.events.iter().find_map(|logged| match logged.record {
             Record::TurnStarted { assistant, .. } => Some(assistant),
             _ => None,
@@ -260,6 +263,20 @@ impl Listening<'_> {
             socket.send(&Frame::Typing { author }).await?;
         }
         Ok(())
+    }
+
+    /// Who answers, if the client knows an older epoch.
+    async fn holder(&mut self, socket: &mut Socket, c: &Conversation) -> Result<(), Ended> {
+        if c.epoch <= self.epoch {
+            return Ok(());
+        }
+        self.epoch = c.epoch;
+        let enough = |directory: &Directory| directory.knows(c.inbox, c.holder.assignee());
+        let directory = self.state.names.of_knowing(self.whose.workspace, enough).await?;
+        let mut conn = self.state.conversations.db().read().await?;
+        let conversation = visitor_state(self.state, &mut conn, c, &directory).await?;
+        drop(conn);
+        Ok(socket.send(&Frame::State { conversation }).await?)
     }
 
     async fn draft(&mut self, socket: &mut Socket, draft: &Draft) -> Result<(), Ended> {
@@ -290,6 +307,17 @@ impl Listening<'_> {
             }
             self.sent = last;
         }
+    }
+
+    /// What another node has committed meanwhile.
+    async fn look(&mut self, socket: &mut Socket) -> Result<(), Ended> {
+        let mut conn = self.state.conversations.db().read().await?;
+        let Some(c) = current(&mut conn, self.whose).await? else { return Ok(()) };
+        drop(conn);
+        if c.public_seq > self.sent {
+            self.catch_up(socket, c.id).await?;
+        }
+        self.holder(socket, &c).await
     }
 
     /// The topic ran ahead: state, messages and draft are read again.

@@ -16,6 +16,7 @@ use crate::conversation::{
     Actor, Closer, Command, Committed, Conversation, Event, Heard, Origin, Outcome, RequestVia,
     Target, Words,
 };
+use crate::directory::Directory;
 use crate::field;
 use crate::ids::{ConversationId, MessageId};
 use crate::inbox::commit_error;
@@ -154,9 +155,10 @@ async fn commit(
 }
 
 async fn state_of(state: &AppState, c: &Conversation) -> ApiResult<Json<VisitorState>> {
-    let directory = state.names.of(c.workspace).await?;
+    let enough = |directory: &Directory| directory.knows(c.inbox, c.holder.assignee());
+    let directory = state.names.of_knowing(c.workspace, enough).await?;
     let mut conn = state.conversations.db().read().await?;
-    Ok(Json(view::visitor_state(&mut conn, c, &directory).await?))
+    Ok(Json(view::visitor_state(state, &mut conn, c, &directory).await?))
 }
 
 /// A request for a person.
@@ -217,6 +219,9 @@ pub async fn typing(State(state): State<AppState>, visitor: Visitor) -> ApiResul
     let Some(c) = view::current(&mut conn, whose(&visitor)).await? else {
         return Ok(StatusCode::NO_CONTENT);
     };
+    if !state.feeds.may_tell_typing(c.id) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
     let person = contact::store::get(&mut conn, visitor.workspace, visitor.contact).await?;
     drop(conn);
     let actor = Actor::Visitor(visitor.contact);

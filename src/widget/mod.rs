@@ -26,3 +26,6 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(messages::typing))
         .routes(routes!(messages::seen))
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,8 @@ pub(super) async fn read(
     stretch: Stretch,
 ) -> Result<Option<Read>, DbError> {
     let Some(c) = current(conn, whose).await? else { return Ok(None) };
-    let directory = state.names.of(whose.workspace).await?;
+    let enough = |directory: &Directory| directory.knows(c.inbox, c.holder.assignee());
+    let directory = state.names.of_knowing(whose.workspace, enough).await?;
     let (part, limit) = match stretch {
         // Numbers that are not there yet come from another database: start over.
         Stretch::After(after) if after > 0 && after <= c.public_seq => {
@@ -61,7 +62,7 @@ pub(super) async fn read(
     let has_earlier = messages.first().and_then(|m| m.public_seq).is_some_and(|seq| seq > 1);
     let draft = state.conversations.wire().drafts.of(c.id).filter(|draft| draft.epoch == c.epoch);
     let view = VisitorConversation {
-        state: visitor_state(conn, &c, &directory).await?,
+        state: visitor_state(state, conn, &c, &directory).await?,
         messages: visible(&messages, &directory),
         has_earlier,
         draft: draft.clone().map(Into::into),
@@ -86,17 +87,21 @@ pub(super) async fn current(
     lists::state(conn, workspace, id).await
 }
 
-/// The state with the place in the queue.
+/// The state with the place in the queue and how long it will take.
 pub(super) async fn visitor_state(
+    state: &AppState,
     conn: &mut Conn,
     c: &Conversation,
     directory: &Directory,
 ) -> Result<VisitorState, DbError> {
-    let position = match &c.holder {
+    let place = match &c.holder {
         Holder::Queue { since, .. } => {
-            Some(lists::queue_position(conn, c.workspace, c.inbox, *since).await?)
+            let now = state.conversations.clock().now();
+            let position = lists::queue_position(conn, c.workspace, c.inbox, *since).await?;
+            let minutes = state.waits.minutes(conn, c.workspace, c.inbox, now).await?;
+            Some((position, minutes))
         }
         Holder::Assistant { .. } | Holder::Assigned { .. } | Holder::Closed { .. } => None,
     };
-    Ok(VisitorState::of(c, directory, position))
+    Ok(VisitorState::of(c, directory, place))
 }

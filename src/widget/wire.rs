@@ -172,9 +172,9 @@ pub struct VisitorState {
 }
 
 impl VisitorState {
-    /// The visitor's view; `position` only counts while in the queue.
+    /// The visitor's view; the place in the queue (position, minutes) only counts while there.
     #[must_use]
-    pub fn of(c: &Conversation, directory: &Directory, position: Option<u64>) -> Self {
+    pub fn of(c: &Conversation, directory: &Directory, place: Option<(u64, Option<u64>)>) -> Self {
         let nameless = |kind| Answering { kind, name: None, avatar: None };
         let (state, answering, queue) = match &c.holder {
             Holder::Assistant { .. } => {
@@ -187,10 +187,10 @@ impl VisitorState {
                 ("assistant", answering, None)
             }
             Holder::Queue { since, .. } => {
-                let queue = position.map(|position| VisitorQueue {
+                let queue = place.map(|(position, expected_minutes)| VisitorQueue {
                     position,
                     since: *since,
-                    expected_minutes: None,
+                    expected_minutes,
                 });
                 ("human", nameless("queue"), queue)
             }

@@ -184,6 +184,15 @@ export function parseMarkdown(text: string, base: string): Block[] {
   return blocks;
 }
 
+/** What a message says without its marks, on one line: for lists, previews and what is read out. */
+export function plainText(text: string): string {
+  const inline = (nodes: Inline[]): string =>
+    nodes.map((n) => ("text" in n ? n.text : n.t === "br" ? " " : inline(n.nodes))).join("");
+  return parseMarkdown(text, "https://base.invalid")
+    .flatMap((block) => (block.t === "p" ? [inline(block.nodes)] : block.items.map(inline)))
+    .join(" ");
+}
+
 /** DOM nodes of a message text. Links open apart from the page and tell the other side nothing about it. */
 export function renderMarkdown(text: string, base: string, doc: Document = document): DocumentFragment {
   const out = doc.createDocumentFragment();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::phrases::{Own, mood, small_talk};
-use crate::model::extract::{best_sentences, informative};
+use crate::model::extract::{excerpts, informative};
 use crate::model::{Line, Material, MaterialPassage};
 
 /// The longest quotation, in characters.
@@ -91,12 +91,11 @@ pub(super) fn suggestions(material: &Material) -> Value {
     let mut rest: Vec<MaterialPassage> = material.passages.clone();
     let mut replies = Vec::new();
     while replies.len() < 3 {
-        let Some(picked) = best_sentences(&question, &material.locale, &rest).into_iter().next()
-        else {
+        let Some(picked) = excerpts(&question, &material.locale, &rest).into_iter().next() else {
             break;
         };
         rest.retain(|passage| passage.number != picked.number);
-        replies.push(json!({ "text": picked.sentences.join(" "), "sources": [picked.number] }));
+        replies.push(json!({ "text": picked.text, "sources": [picked.number] }));
     }
     if replies.is_empty() {
         let ask = own.pick(

@@ -1,13 +1,13 @@
-//! Answers composed of sentences from passages.
+//! Answers composed of excerpts from passages.
 
 use super::phrases::{Own, SmallTalk, small_talk};
 use crate::model::Material;
-use crate::model::extract::{best_sentences, informative, is_list_item};
+use crate::model::extract::{excerpts, informative};
 
 /// How an answer sounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Voice {
-    /// The built-in answerer: a short lead-in and the sentences.
+    /// The built-in answerer: what the help centre says, nothing else.
     Plain,
     /// The scripted model of the demonstration: minds the return note, and offers more help at the end.
     Chatty,
@@ -35,28 +35,16 @@ pub fn answer(material: &Material, voice: Voice) -> String {
         .collect();
     let question = question.join("\n");
     let note = (voice == Voice::Chatty).then(|| from_note(material, &question, own)).flatten();
-    let mut picked = best_sentences(&question, &material.locale, &material.passages);
+    let mut picked = excerpts(&question, &material.locale, &material.passages);
     if voice == Voice::Chatty && !is_about(material, &question) {
         picked.clear();
     }
     if picked.is_empty() && note.is_none() {
         return "[[no_answer]]".to_owned();
     }
-    let mut parts = vec![note.clone().unwrap_or_else(|| own.lead_in(material.tone).to_owned())];
+    let mut parts: Vec<String> = note.clone().into_iter().collect();
     for picked in picked.iter().take(if note.is_some() { 1 } else { 2 }) {
-        let mut in_list = false;
-        for (at, sentence) in picked.sentences.iter().enumerate() {
-            let last = at + 1 == picked.sentences.len();
-            let mark = if last { format!(" [{}]", picked.number) } else { String::new() };
-            if is_list_item(sentence) {
-                parts.push(format!("\n{sentence}{mark}"));
-                in_list = true;
-            } else {
-                let gap = if in_list { "\n\n" } else { "" };
-                parts.push(format!("{gap}{sentence}{mark}"));
-                in_list = false;
-            }
-        }
+        parts.push(format!("{} [{}]", picked.text, picked.number));
     }
     if voice == Voice::Chatty {
         parts.push(
@@ -67,19 +55,7 @@ pub fn answer(material: &Material, voice: Voice) -> String {
             .to_owned(),
         );
     }
-    join(&parts)
-}
-
-/// With single spaces, but for parts that begin on a line of their own.
-fn join(parts: &[String]) -> String {
-    let mut text = String::new();
-    for part in parts {
-        if !text.is_empty() && !part.starts_with('\n') {
-            text.push(' ');
-        }
-        text.push_str(part);
-    }
-    text
+    parts.join("\n\n")
 }
 
 /// Whether the passages share any word with the question. A model would say so if they did not.

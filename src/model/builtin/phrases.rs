@@ -1,7 +1,5 @@
 //! The few words of its own that the built-in answerer has, in English and Indonesian, and the moods it can tell.
 
-use crate::model::Tone;
-
 /// A language it has words in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Own {
@@ -24,18 +22,6 @@ impl Own {
         match self {
             Self::English => english,
             Self::Indonesian => indonesian,
-        }
-    }
-
-    /// Before what was found.
-    pub fn lead_in(self, tone: Tone) -> &'static str {
-        match (self, tone) {
-            (Self::English, Tone::Friendly) => "Happy to help!",
-            (Self::English, Tone::Neutral) => "Here is what I found.",
-            (Self::English, Tone::Formal) => "Thank you for your question.",
-            (Self::Indonesian, Tone::Friendly) => "Siap, saya bantu ya!",
-            (Self::Indonesian, Tone::Neutral) => "Berikut informasinya.",
-            (Self::Indonesian, Tone::Formal) => "Terima kasih atas pertanyaan Anda.",
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::TryStreamExt;
 
 use super::*;
-use crate::model::{Line, MaterialPassage, Tone};
+use crate::model::{Line, MaterialPassage};
 
 fn material(locale: &str, question: &str) -> Material {
     Material {
@@ -47,11 +47,7 @@ fn request(task: Task, material: Material) -> ChatRequest {
 #[test]
 fn answers_quote_the_best_passage_with_its_number() {
     let said = answer(&material("en", "When will I get my refund?"), Voice::Plain);
-    assert_eq!(said, "Happy to help! Refunds take five working days. Weekends do not count. [1]");
-    let formal = Material { tone: Tone::Formal, ..material("id", "refund berapa hari?") };
-    assert!(
-        answer(&formal, Voice::Plain).starts_with("Terima kasih atas pertanyaan Anda. Refunds")
-    );
+    assert_eq!(said, "Refunds take five working days. Weekends do not count. [1]");
 }
 
 #[test]
@@ -76,7 +72,7 @@ fn the_chatty_voice_minds_the_return_note() {
     };
     let said = answer(&noted, Voice::Chatty);
     assert!(
-        said.starts_with("I have an update from my colleague: Refund approved, Rp250.000. "),
+        said.starts_with("I have an update from my colleague: Refund approved, Rp250.000.\n\n"),
         "{said}"
     );
     let other =
@@ -89,9 +85,9 @@ async fn it_streams_sentence_by_sentence_and_ends() {
     let request = request(Task::Answer, material("en", "refund?"));
     let deltas: Vec<Delta> =
         BuiltIn.stream(&request).await.expect("streams").try_collect().await.expect("no error");
-    assert!(deltas.len() >= 3, "{deltas:?}");
+    assert!(deltas.len() >= 2, "{deltas:?}");
     assert_eq!(deltas.last(), Some(&Delta::Done { usage: None, model: NAME.into() }));
-    assert_eq!(deltas[0], Delta::Text("Happy to help! ".into()));
+    assert_eq!(deltas[0], Delta::Text("Refunds take five working days. ".into()));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Any endpoint that speaks OpenAI's chat completions, well or badly.
 //!
 //! Transport and paths come from async-openai; reading answers is our own and lenient, because servers differ in every
-//! detail ([`wire`]). What an endpoint will not take (the name of the length limit, a JSON schema, a temperature, usage in
+//! detail (`wire`). What an endpoint will not take (the name of the length limit, a JSON schema, a temperature, usage in
 //! streams) is learned once from its refusal and remembered. Nothing is read from the environment and nothing is retried.
 //! The log target `async_openai` must be off: that crate logs bodies it cannot read.
 

@@ -66,7 +66,7 @@ fn answers_cite_the_passages_of_the_prompt() {
     assert_eq!(none, "[[no_answer]]");
     let indonesian =
         say(&body(Task::Answer, "", &[passage(), unanswered("kapan refund saya masuk?")]));
-    assert!(indonesian.starts_with("Siap"), "{indonesian}");
+    assert!(indonesian.ends_with("ya."), "{indonesian}");
     let note = fence::write("return_note", &[], "Refund approved by Sari");
     let noted = say(&body(Task::Answer, "", &[note, unanswered("What about my refund?")]));
     assert!(noted.contains("Refund approved by Sari"), "{noted}");

@@ -1,7 +1,7 @@
 //! What a visitor-facing model is told, and how its answer is read.
 //!
-//! Law 7 (walls): [`AnswerPrompt`] and [`JudgePrompt`] are built from [`PublicMessage`], [`ReturnNote`] and
-//! [`PublicPassage`] alone; there is no other way to put words of a conversation or an article into them. Private notes,
+//! Law 7 (walls): [`AnswerPrompt`] and [`JudgePrompt`] are built from `PublicMessage`, `ReturnNote` and
+//! `PublicPassage` alone; there is no other way to put words of a conversation or an article into them. Private notes,
 //! internal knowledge and agents' summaries do not compile.
 //!
 //! Prompts are assembled by priority under a token budget: rules and job description, the visitor's last words, the return

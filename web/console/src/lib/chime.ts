@@ -7,6 +7,8 @@ export function armChime(): () => void {
     context ??= new AudioContext()
     void context.resume()
   }
+  // Signing in was such a deed: nobody has to touch the page again before it may ring.
+  if (navigator.userActivation?.hasBeenActive) arm()
   addEventListener('pointerdown', arm, { once: true })
   addEventListener('keydown', arm, { once: true })
   return () => {

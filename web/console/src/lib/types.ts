@@ -3,7 +3,8 @@ export type HolderState = 'assistant' | 'human' | 'closed'
 export type Outcome = 'solved' | 'unsolved' | 'spam' | 'timeout'
 export const reasonCodes = [
   'asked_for_person', 'no_answer', 'phrase', 'failed_answers', 'max_turns', 'worded', 'model_failed', 'judge_failed',
-  'deadline', 'ai_unavailable', 'ai_off', 'assigned', 'returned', 'reopened', 'agent_offline',
+  'job_description', 'deadline', 'ai_unavailable', 'ai_off', 'assigned', 'returned', 'reopened', 'agent_removed', 'agent_offline',
+  'missed',
 ] as const
 export type ReasonCode = (typeof reasonCodes)[number]
 export type HandoffReason = {
@@ -74,7 +75,7 @@ export type Row = {
   snippet: { author_kind: AuthorKind; text: string; at: string } | null
   unread: number
   waiting_since: string | null
-  obligation: { due_at: string; step: string } | null
+  obligation: { due_at: string | null; step: number } | null
   alarm: boolean
   visitor_online: boolean
   created_at: string
@@ -158,7 +159,7 @@ export type Alarm = {
   conversation_id: string
   kind: string
   raised_at: string
-  step: string | null
+  step: number
   contact_name: string | null
 }
 

@@ -50,7 +50,7 @@ const en = {
   load_busy: "Many people are writing at once. Trying again shortly.",
   not_here: "This chat is not available on this page.",
   keep_writing: "You can write already; nothing is lost.",
-  email_title: "Nobody is online right now. Where can we answer you?",
+  email_title: "Where can we answer you?",
   email: "E-mail address",
   email_save: "Save",
   email_invalid: "Please check the address.",

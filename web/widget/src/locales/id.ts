@@ -52,7 +52,7 @@ const id: Texts = {
   load_busy: "Banyak orang sedang menulis. Sebentar lagi dicoba kembali.",
   not_here: "Obrolan ini tidak tersedia di halaman ini.",
   keep_writing: "Anda sudah bisa menulis; tidak ada yang hilang.",
-  email_title: "Saat ini tidak ada petugas yang daring. Ke mana kami bisa menjawab?",
+  email_title: "Ke mana kami bisa menjawab?",
   email: "Alamat surel",
   email_save: "Simpan",
   email_invalid: "Mohon periksa alamatnya.",

@@ -1,0 +1,396 @@
+//! What agents' sockets hear: the task behind one workspace's feed reads each row once and tells every socket.
+//!
+//! On SQLite a change's own place in the feed is exact, since one writer commits in feed order. On PostgreSQL commits are
+//! told as they come, and only the reading of the feed below the oldest running transaction moves the cursor on; it also
+//! brings what other nodes committed.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc};
+
+use super::feed::{Told, Viewers};
+use super::rows::{self, AlarmView, RowView};
+use super::timeline::{items, may_have_been_read};
+use super::wire::{self, Item, View};
+use crate::app::AppState;
+use crate::assist::{self, Artifact};
+use crate::conversation::lists::{self, ListRow};
+use crate::conversation::store::{self, Span};
+use crate::conversation::{Actor, AlarmFor, Change, Cursor, Heard, Logged, Record};
+use crate::db::{DbError, EngineKind};
+use crate::directory::Directory;
+use crate::hub::Availability;
+use crate::ids::{AgentId, ContactId, ConversationId, TurnId, WorkspaceId};
+
+/// Changes taken together at most.
+const BATCH: usize = 64;
+/// How often PostgreSQL's feed is read: the delay of what other nodes commit.
+const READ_EVERY: Duration = Duration::from_secs(1);
+/// Events read at once.
+const READ_AT_ONCE: u32 = 500;
+/// Visitor messages counted for the unread number.
+const COUNT_UNREAD: u32 = 100;
+/// How far back the end of a turn is looked for when its record is stored.
+const CANCELLED_WITHIN: u32 = 50;
+/// Events remembered as told before the feed had them (other nodes' are never taken out).
+const MAX_EARLY: usize = 20_000;
+
+/// What a socket hears.
+#[derive(Debug)]
+pub enum Out {
+    /// A conversation changed.
+    Changed(Box<Changed>),
+    /// Start over from the lists.
+    Resync(Cursor),
+    /// Somebody types.
+    Typing(ConversationId, Actor, wire::AuthorView),
+    /// An agent came, left or changed what they say.
+    Presence(AgentId, Availability),
+    /// A promise was broken; the recipient as stored.
+    Alarm(AlarmView, String),
+    /// Who looks at a conversation.
+    Viewers(ConversationId, Vec<wire::Named<AgentId>>),
+    /// A brief, a summary or suggestions.
+    Artifact(ConversationId, Box<Artifact>),
+}
+
+/// A conversation's row and what was added to its timeline.
+#[derive(Debug)]
+pub struct Changed {
+    /// Resume after it.
+    pub cursor: Cursor,
+    /// The row, without anybody's unread number.
+    pub row: RowView,
+    /// What was added.
+    pub items: Vec<Item>,
+    /// Only for this agent.
+    pub only: Option<AgentId>,
+    marks: HashMap<AgentId, u64>,
+    visitor_seqs: Vec<u64>,
+}
+
+impl Changed {
+    /// The row as one agent sees it.
+    #[must_use]
+    pub fn row_for(&self, agent: AgentId) -> RowView {
+        let mut row = self.row.clone();
+        let mark = self.marks.get(&agent).copied();
+        row.body.last_read_seq = mark;
+        let unread = self.visitor_seqs.iter().filter(|seq| **seq > mark.unwrap_or(0)).count();
+        row.body.unread = u64::try_from(unread).unwrap_or(u64::MAX);
+        row
+    }
+}
+
+/// The task behind one feed.
+pub(super) struct Pump {
+    state: AppState,
+    workspace: WorkspaceId,
+    out: broadcast::Sender<Arc<Out>>,
+    viewers: Viewers,
+    cursor: Cursor,
+    early: HashSet<(ConversationId, u64)>,
+}
+
+impl Pump {
+    pub(super) fn new(
+        state: &AppState,
+        workspace: WorkspaceId,
+        out: broadcast::Sender<Arc<Out>>,
+        viewers: Viewers,
+    ) -> Self {
+        let (state, cursor) = (state.clone(), Cursor::default());
+        Self { state, workspace, out, viewers, cursor, early: HashSet::new() }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut heard: broadcast::Receiver<Heard>,
+        mut asked: mpsc::UnboundedReceiver<Told>,
+    ) {
+        let mut tick = tokio::time::interval(READ_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut ready = false;
+        loop {
+            if !ready {
+                // The place to start from; without the database there is nothing to tell either.
+                match self.now().await {
+                    Ok(cursor) => (self.cursor, ready) = (self.cursor.max(cursor), true),
+                    Err(error) => tracing::warn!(%error, "the feed of a workspace cannot start"),
+                }
+            }
+            let done = tokio::select! {
+                () = self.state.shutdown.cancelled() => return,
+                first = heard.recv() => match first {
+                    Ok(first) => {
+                        let mut batch = vec![first];
+                        while batch.len() < BATCH && let Ok(next) = heard.try_recv() {
+                            batch.push(next);
+                        }
+                        self.hear(batch).await
+                    }
+                    Err(broadcast::error::RecvError::Lagged(_)) => self.resync().await,
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+                Some(told) = asked.recv() => self.told(told).await,
+                _ = tick.tick() => {
+                    if self.state.feeds.end_if_unheard(self.workspace, &self.out) {
+                        return;
+                    }
+                    self.read().await
+                }
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "a workspace's feed fell behind");
+                let _nobody = self.out.send(Arc::new(Out::Resync(self.cursor)));
+            }
+        }
+    }
+
+    fn tell(&self, out: Out) {
+        let _nobody = self.out.send(Arc::new(out));
+    }
+
+    fn is_postgres(&self) -> bool {
+        self.state.conversations.db().kind() == EngineKind::Postgres
+    }
+
+    async fn now(&self) -> Result<Cursor, DbError> {
+        lists::feed_now(&mut self.state.conversations.db().read().await?, self.workspace).await
+    }
+
+    async fn resync(&mut self) -> Result<(), DbError> {
+        self.cursor = self.now().await?;
+        self.tell(Out::Resync(self.cursor));
+        Ok(())
+    }
+
+    /// Tells a batch: the changes of one conversation together, so that its row is read once. Only the last frame moves the
+    /// cursor on, since the frames before it may be all that a client got.
+    async fn hear(&mut self, batch: Vec<Heard>) -> Result<(), DbError> {
+        let mut changes: Vec<(ConversationId, Vec<Arc<Change>>)> = Vec::new();
+        let mut others = Vec::new();
+        for heard in batch {
+            match heard {
+                Heard::Changed(change) => {
+                    let id = change.conversation.id;
+                    match changes.iter_mut().find(|(known, _)| *known == id) {
+                        Some((_, list)) => list.push(change),
+                        None => changes.push((id, vec![change])),
+                    }
+                }
+                other => others.push(other),
+            }
+        }
+        let newest = changes.iter().flat_map(|(_, list)| list.iter().map(|c| c.cursor)).max();
+        let last = changes.len().saturating_sub(1);
+        for (place, (id, list)) in changes.into_iter().enumerate() {
+            if place == last
+                && let Some(newest) = newest
+                && !self.is_postgres()
+            {
+                self.cursor = self.cursor.max(newest);
+            }
+            let mut events: Vec<Logged> = Vec::new();
+            for change in &list {
+                events.extend(change.events.iter().filter(|e| self.is_news(id, e.seq)).cloned());
+            }
+            events.sort_by_key(|event| event.seq);
+            self.changed(id, &events, None).await?;
+        }
+        for other in others {
+            self.other(other).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether an event was not told yet. On PostgreSQL the reading of the feed may have been faster.
+    fn is_news(&mut self, conversation: ConversationId, seq: u64) -> bool {
+        if !self.is_postgres() {
+            return true;
+        }
+        if self.early.len() >= MAX_EARLY {
+            self.early.clear();
+        }
+        // Told by the reader: taken out. Else remembered, for the reader to take out.
+        !self.early.remove(&(conversation, seq)) && self.early.insert((conversation, seq))
+    }
+
+    /// PostgreSQL: reads the feed below the oldest running transaction, tells what was not told yet, moves the cursor on.
+    async fn read(&mut self) -> Result<(), DbError> {
+        if !self.is_postgres() {
+            return Ok(());
+        }
+        let mut conn = self.state.conversations.db().read().await?;
+        let fed = lists::feed_after(&mut conn, self.workspace, self.cursor, READ_AT_ONCE).await?;
+        drop(conn);
+        let Some(newest) = fed.last().map(|fed| fed.cursor) else { return Ok(()) };
+        let mut missed: Vec<(ConversationId, Vec<u64>)> = Vec::new();
+        for fed in fed {
+            if !self.is_news(fed.conversation, fed.seq) {
+                continue;
+            }
+            match missed.iter_mut().find(|(known, _)| *known == fed.conversation) {
+                Some((_, seqs)) => seqs.push(fed.seq),
+                None => missed.push((fed.conversation, vec![fed.seq])),
+            }
+        }
+        let last = missed.len().saturating_sub(1);
+        for (place, (id, seqs)) in missed.into_iter().enumerate() {
+            let events = self.events(id, &seqs).await?;
+            if place == last {
+                self.cursor = newest;
+            }
+            self.changed(id, &events, None).await?;
+        }
+        self.cursor = newest;
+        Ok(())
+    }
+
+    async fn events(&self, id: ConversationId, seqs: &[u64]) -> Result<Vec<Logged>, DbError> {
+        let (Some(first), Some(last)) = (seqs.iter().min(), seqs.iter().max()) else {
+            return Ok(Vec::new());
+        };
+        let mut conn = self.state.conversations.db().read().await?;
+        let count = u32::try_from(last - first + 1).unwrap_or(u32::MAX);
+        let span = Span::After(first - 1);
+        let mut events = store::timeline(&mut conn, self.workspace, id, span, count).await?;
+        events.retain(|event| seqs.contains(&event.seq));
+        Ok(events)
+    }
+
+    /// Tells a conversation's row and what was added.
+    async fn changed(
+        &self,
+        id: ConversationId,
+        events: &[Logged],
+        only: Option<AgentId>,
+    ) -> Result<(), DbError> {
+        let frame = changed_frame(&self.state, self.workspace, id, events, self.cursor).await?;
+        let Some((mut frame, row)) = frame else { return Ok(()) };
+        frame.only = only;
+        self.tell(Out::Changed(Box::new(frame)));
+        for event in events {
+            if let Record::AlarmRaised { alarm, step, recipient, .. } = &event.record {
+                let to = match (recipient, row.conversation.holder.assignee()) {
+                    (AlarmFor::Assignee, Some(agent)) => agent.to_string(),
+                    (recipient, _) => recipient.as_str().to_owned(),
+                };
+                let alarm = AlarmView {
+                    id: *alarm,
+                    conversation_id: id,
+                    kind: "obligation".to_owned(),
+                    raised_at: event.at,
+                    step: u64::from(*step),
+                    contact_name: row.contact_name.clone(),
+                };
+                self.tell(Out::Alarm(alarm, to));
+            }
+        }
+        Ok(())
+    }
+
+    async fn other(&mut self, heard: Heard) -> Result<(), DbError> {
+        match heard {
+            Heard::Changed(_) => {}
+            Heard::Artifact { conversation, artifact } => {
+                let mut conn = self.state.conversations.db().read().await?;
+                let found =
+                    assist::store::artifact(&mut conn, self.workspace, conversation, artifact)
+                        .await?;
+                drop(conn);
+                if let Some(found) = found {
+                    self.tell(Out::Artifact(conversation, Box::new(found)));
+                }
+            }
+            Heard::Explained { conversation, turn } => self.explained(conversation, turn).await?,
+            Heard::Presence { agent } => {
+                let presence = &self.state.conversations.wire().presence;
+                self.tell(Out::Presence(agent, presence.of_agent(self.workspace, agent)));
+            }
+            Heard::Visitor { contact } => self.contact(contact).await?,
+            Heard::Typing { conversation, actor, name } => {
+                let directory = self.state.names.of(self.workspace).await?;
+                let view = View { directory: &directory, contact_name: name.as_deref() };
+                self.tell(Out::Typing(conversation, actor, view.author(actor)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the end of a cancelled turn again, now with what may have been read of it: its worker stops, and stores that,
+    /// only after the cancellation was told.
+    async fn explained(&self, id: ConversationId, turn: TurnId) -> Result<(), DbError> {
+        let mut conn = self.state.conversations.db().read().await?;
+        let span = Span::Before(u64::MAX);
+        let mut events =
+            store::timeline(&mut conn, self.workspace, id, span, CANCELLED_WITHIN).await?;
+        drop(conn);
+        events.retain(
+            |event| matches!(event.record, Record::TurnCancelled { turn: ended, .. } if ended == turn),
+        );
+        if events.is_empty() { Ok(()) } else { self.changed(id, &events, None).await }
+    }
+
+    async fn told(&self, told: Told) -> Result<(), DbError> {
+        match told {
+            Told::Read { agent, conversation } => {
+                self.changed(conversation, &[], Some(agent)).await
+            }
+            Told::Contact(contact) => self.contact(contact).await,
+            Told::Viewers(conversation) => {
+                let directory = self.state.names.of(self.workspace).await?;
+                let here = self.viewers.of(conversation);
+                let mut named: Vec<_> = here
+                    .into_iter()
+                    .map(|id| wire::Named { id, name: directory.agent(id) })
+                    .collect();
+                named.sort_by_key(|agent| agent.id);
+                self.tell(Out::Viewers(conversation, named));
+                Ok(())
+            }
+        }
+    }
+
+    async fn contact(&self, contact: ContactId) -> Result<(), DbError> {
+        let mut conn = self.state.conversations.db().read().await?;
+        let conversations = lists::of_contact(&mut conn, self.workspace, contact).await?;
+        drop(conn);
+        for id in conversations {
+            self.changed(id, &[], None).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The frame of a conversation, with its row as read.
+pub(super) async fn changed_frame(
+    state: &AppState,
+    workspace: WorkspaceId,
+    id: ConversationId,
+    events: &[Logged],
+    cursor: Cursor,
+) -> Result<Option<(Changed, ListRow)>, DbError> {
+    let mut conn = state.conversations.db().read().await?;
+    let Some(row) = lists::row(&mut conn, workspace, None, id).await? else { return Ok(None) };
+    let marks = lists::read_marks(&mut conn, workspace, id).await?.into_iter().collect();
+    let visitor_seqs = lists::visitor_seqs(&mut conn, workspace, id, COUNT_UNREAD).await?;
+    let read = may_have_been_read(&mut conn, workspace, id, events).await?;
+    drop(conn);
+    let c = &row.conversation;
+    let enough = |directory: &Directory| directory.knows(c.inbox, c.holder.assignee());
+    let directory = state.names.of_knowing(workspace, enough).await?;
+    let online = state.conversations.wire().presence.visitor_online(c.contact);
+    let view = View { directory: &directory, contact_name: row.contact_name.as_deref() };
+    let frame = Changed {
+        cursor,
+        row: rows::row(&row, &directory, online),
+        items: items(&view, events, &read)?,
+        only: None,
+        marks,
+        visitor_seqs,
+    };
+    Ok(Some((frame, row)))
+}

@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -148,11 +148,24 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
         match axum::extract::Path::<T>::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
             Err(PathRejection::FailedToDeserializePathParams(error)) => {
-                Err(bad_path(error.into_kind()))
+                match (error.into_kind(), only_part(parts, state).await) {
+                    // An id of ours says what is wrong with it, but not what it is called in the address.
+                    (ErrorKind::Message(message), Some(key)) => {
+                        Err(ApiError::invalid(key, sentence(&message)))
+                    }
+                    (kind, _) => Err(bad_path(kind)),
+                }
             }
             Err(other) => Err(ApiError::internal(other)),
         }
     }
+}
+
+/// The name of the part of the path, if there is only one.
+async fn only_part<S: Send + Sync>(parts: &mut Parts, state: &S) -> Option<String> {
+    let all = RawPathParams::from_request_parts(parts, state).await.ok()?;
+    let mut names = all.iter().map(|(name, _)| name.to_owned());
+    names.next().filter(|_| names.next().is_none())
 }
 
 fn bad_path(kind: ErrorKind) -> ApiError {
@@ -327,6 +340,7 @@ mod tests {
         let get = |uri: &str| axum::http::Request::get(uri).body(Body::empty()).expect("request");
         let (status, answer) = ask(get("/contact/conv_1")).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+        assert_eq!(answer["error"]["field"], "id", "{answer}");
         let (status, answer) = ask(get("/list?limit=x")).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
         assert_eq!(answer["error"]["field"], "limit", "{answer}");

@@ -487,6 +487,8 @@ impl Conversations {
         }
         let lease = Lease { node: self.node, until: facts.now + self.turn_lease };
         let mut cursor = Cursor::default();
+        // As it stood just before each event: what one of them has ended, the next does not end again.
+        let mut at = before;
         for logged in &events {
             cursor = store::insert_event(conn, &after, logged).await?;
             if let Some(message) = &logged.message {
@@ -495,7 +497,8 @@ impl Conversations {
             if let Some(evidence) = &logged.evidence {
                 store::insert_evidence(conn, &after, logged.seq, evidence).await?;
             }
-            store::project(conn, &before, &after, logged, lease, facts.now).await?;
+            store::project(conn, &at, &after, logged, lease, facts.now).await?;
+            at.apply(&logged.record, facts.now);
         }
         for effect in &stepped.effects {
             let kind = match effect {

@@ -243,6 +243,24 @@ async fn after_a_takeover_no_word_of_the_assistant_is_committed() {
 }
 
 #[tokio::test]
+async fn what_was_released_of_a_broken_answer_is_kept_and_handed_off_in_one() {
+    everywhere(|w| async move {
+        let c = w.door.commit(w.says("Hello?", "c1")).await.expect("commits").conversation;
+        let fence = w.leased(&c).await;
+        let reason = HandoffCode::ModelFailed;
+        let broke_off = Event::TurnFailed { fence, reason, released: Some(Ids.fresh()) };
+        let command = w.command(c.id, broke_off);
+        let command = command.with_words(Words { text: "Within".to_owned(), ..Words::default() });
+        let kept = w.door.commit(command).await.expect("commits").message.expect("a message");
+        assert!(kept.incomplete && kept.answers.is_none(), "{kept:?}");
+        let stored = w.assert_replays(c.id).await;
+        assert_eq!(stored.holder.column(), Column::Queue);
+        assert!(stored.obligation.is_some(), "the question still waits");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_answer_and_the_takeover_race_to_exactly_one_outcome() {
     everywhere(|w| async move {
         for round in 0..12 {

@@ -378,7 +378,7 @@ pub(super) async fn insert_evidence(
     Ok(())
 }
 
-/// Brings turn headers, obligations and alarms in line with one record.
+/// Brings turn headers, obligations and alarms in line with one record; `before` is the state just before that record.
 pub(super) async fn project(
     conn: &mut Conn,
     before: &Conversation,

@@ -144,7 +144,10 @@ pub async fn write(
     let message: MessageId = state.conversations.ids().fresh();
     let event = Event::AgentWrites { by: by(&signed, input.expected_epoch), message };
     let wrote = then_message(&state, &signed, id, event, words).await?;
-    if let Some(used) = input.suggestion {
+    // The same client id again brings the message of then: it is not sent a second time.
+    if wrote.0.id == message
+        && let Some(used) = input.suggestion
+    {
         count_sent(&state, signed.workspace, id, used).await;
     }
     Ok(wrote)

@@ -10,6 +10,7 @@ use crate::access::{AccessState, Right, Signed};
 use crate::api::{AgentErrors, ApiError, ApiResult, InputErrors, Json, MissingErrors, Path};
 use crate::assistant::store;
 use crate::conversation::{Evidence, HandoffCode, Speaker};
+use crate::field;
 use crate::ids::{AssistantId, MessageId};
 use crate::knowledge::Citation;
 use crate::turn::{Explained, Produced, Producer, Said, rehearse, settings};
@@ -121,8 +122,8 @@ async fn ask(
     drop(conn);
     let published = published.ok_or_else(|| ApiError::not_found("AI agent"))?;
     let settings = settings(signed.workspace, published);
-    let locale = rehearsal
-        .locale
+    let locale = rehearsal.locale.map(|tag| field::locale("locale", &tag)).transpose()?;
+    let locale = locale
         .or_else(|| settings.persona.languages.first().cloned())
         .unwrap_or_else(|| "en".to_owned());
     let (produced, explained) = rehearse(&producer, settings, &locale, &said, access.ids).await;

@@ -42,9 +42,10 @@ pub fn normalise_user_text(text: &str) -> Result<String, TextProblem> {
     Ok(clean.to_owned())
 }
 
-/// Control characters except line feed and tab; embeddings, overrides and isolates, which can make a text read other
+/// What no text keeps: control characters except line feed and tab; embeddings, overrides and isolates, which can make a text read other
 /// than it is; the byte order mark.
-fn is_unwanted(c: char) -> bool {
+#[must_use]
+pub fn is_unwanted(c: char) -> bool {
     (c.is_control() && c != '\n' && c != '\t')
         || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }

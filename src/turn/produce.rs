@@ -29,7 +29,7 @@ const PASSAGES: usize = 6;
 const TRIES: u32 = 2;
 /// Wait before the second try, unless the server names a time.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
-/// The longest wait for a rate-limited server within a turn.
+/// The longest wait for a rate-limited server within a turn; one that asks for more is not asked again.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3);
 /// The longest silence of a stream before it counts as stalled.
 const STALL: Duration = Duration::from_secs(10);
@@ -386,16 +386,23 @@ impl Producer {
         let models = std::iter::repeat_n(&set.answer, TRIES as usize).chain(&set.fallback);
         let mut last = ModelError::EmptyStream;
         let mut given_up: Option<usize> = None;
+        let mut tried: Option<usize> = None;
         for (number, model) in models.enumerate() {
             let address = Arc::as_ptr(model).cast::<()>() as usize;
             // What a model refused for good it will refuse again.
             if given_up == Some(address) {
                 continue;
             }
-            if number > 0 {
-                let wait = last.retry_after().unwrap_or(RETRY_AFTER).min(MAX_RETRY_AFTER);
+            // Another model has nothing to recover from.
+            if number > 0 && tried == Some(address) {
+                let wait = last.retry_after().unwrap_or(RETRY_AFTER);
+                // What wants more time than a turn can wait will refuse again.
+                if wait > MAX_RETRY_AFTER {
+                    continue;
+                }
                 tokio::time::sleep(wait).await;
             }
+            tried = Some(address);
             let called = Instant::now();
             let budget = model.prompt_budget(ANSWER_TOKENS);
             let request = match prompt.request(&self.prompts, &budget) {

@@ -355,6 +355,19 @@ async fn what_is_refused_for_good_is_not_asked_again() {
 }
 
 #[tokio::test]
+async fn what_wants_hours_is_not_waited_for() {
+    let busy =
+        || Act::Fails(ModelError::RateLimited { retry_after: Some(Duration::from_hours(2)) });
+    let first = Fake::new(vec![busy(), busy()], vec![]);
+    let second = Fake::new(vec![Act::Says(vec!["Five days [1]."])], vec![]);
+    let w = world(&first, Some(&second)).await;
+    let (produced, explained) = w.produce(&w.plan(QUESTION, false), &Out::default()).await;
+    assert!(matches!(produced, Produced::Answered { .. }), "{produced:?}");
+    assert_eq!(first.asked(Task::Answer), 1);
+    assert!(explained.stages_ms["total"] < 2_000.0, "{:?}", explained.stages_ms);
+}
+
+#[tokio::test]
 async fn released_words_are_kept_when_the_stream_breaks() {
     let breaks = Act::Breaks(vec!["It takes five days. ", "Then "], ModelError::CutStream);
     let fake = Fake::new(vec![breaks], vec![]);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::text::SentenceSplitter;
+use crate::text::{SentenceSplitter, is_unwanted};
 
 /// A mark longer than this is none.
 const MAX_MARK_CHARS: usize = 40;
@@ -77,7 +77,7 @@ impl AnswerParser {
     /// Adds a delta and returns the sentences that may now be shown, each with its trailing space.
     pub fn push(&mut self, delta: &str) -> Vec<String> {
         let mut clean = String::new();
-        for c in delta.chars() {
+        for c in delta.chars().filter(|c| !is_unwanted(*c)) {
             self.read(c, &mut clean);
         }
         self.release(&clean)
@@ -155,6 +155,12 @@ impl AnswerParser {
     /// Decides what the pending bracket is, as soon as that is certain.
     fn settle(&mut self, clean: &mut String) {
         let double = self.pending.starts_with("[[");
+        // `[[handoff: the reason]]`: the reason inside the mark instead of behind it.
+        if double && let Some(control) = self.pending.strip_suffix(':').and_then(control) {
+            self.control = Some(control);
+            self.pending.clear();
+            return;
+        }
         let closed = if double {
             self.pending.ends_with("]]")
         } else {
@@ -263,7 +269,7 @@ fn is_symbolic(text: &str) -> bool {
 fn tidy(reason: &str) -> String {
     let words: Vec<&str> = reason.split_whitespace().collect();
     let line = words.join(" ");
-    let line = line.trim_matches(['*', '`', '"', ':', '-', ' ']);
+    let line = line.trim_matches(['*', '`', '"', ':', '-', ' ', ']']);
     line.chars().take(MAX_REASON_CHARS).collect()
 }
 
@@ -352,9 +358,13 @@ mod tests {
         let (shown, outcome) = parse("I will pass you on [[handoff]]: refund", 3);
         assert_eq!(outcome, Outcome::Handoff { reason: "refund".into() });
         assert!(shown.is_empty(), "an unfinished sentence is not released: {shown:?}");
+        let (shown, outcome) = parse("[[Handoff: above the limit]]", 3);
+        assert_eq!(outcome, Outcome::Handoff { reason: "above the limit".into() });
+        assert!(shown.is_empty(), "{shown:?}");
         let (shown, outcome) = parse("Hello. [[handoff]] refund", 3);
         assert_eq!(outcome, Outcome::Handoff { reason: "refund".into() });
         assert!(shown.concat().len() <= "Hello. ".len());
+        check("Odd \u{202E}way\u{202C} and \0 nothing.\r\n", "Odd way and  nothing.", &[]);
         check("Unknown [[thing]] marks vanish.", "Unknown marks vanish.", &[]);
     }
 

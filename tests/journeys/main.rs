@@ -1,0 +1,13 @@
+//! Journeys: the real server on a free port, a fresh database on each engine, the scripted model over real HTTP.
+//!
+//! A test reads as the story. It sees what people see (REST, sockets) and what the model was sent, waits for events and
+//! never for time, and ends with the laws read off everything that was stored. PostgreSQL takes part where
+//! `BATON_TEST_POSTGRES` names a server (`tools/with-postgres cargo test`).
+
+mod support;
+
+mod bad_input;
+mod crash;
+mod hostile_model;
+mod laws;
+mod story;

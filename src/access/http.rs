@@ -15,11 +15,10 @@ use super::role::{Presence, Right, Role};
 use super::secret::token_hash;
 use super::session::{self, NewSession, Session};
 use super::state::AccessState;
-use super::store::{self, Member, NewMember, NotAccepted};
+use super::store::{self, NewMember, NotAccepted};
 use super::tickets::TicketOwner;
 use crate::api::{
-    AgentErrors, ApiError, ApiResult, ErrorAnswer, InputErrors, Items, Json, MissingErrors,
-    OpenErrors,
+    AgentErrors, ApiError, ApiResult, ErrorAnswer, InputErrors, Json, MissingErrors, OpenErrors,
 };
 use crate::clock::Timestamp;
 use crate::field;
@@ -40,7 +39,6 @@ where
         .routes(routes!(me, update_me))
         .routes(routes!(check_invite))
         .routes(routes!(accept_invite))
-        .routes(routes!(agents))
         .routes(routes!(live_ticket))
 }
 
@@ -360,43 +358,6 @@ async fn invited_password(
         "password",
         "This e-mail address has an account already: give its password, or use another address.",
     ))
-}
-
-/// A colleague.
-#[derive(Debug, Serialize, ToSchema)]
-struct Colleague {
-    id: AgentId,
-    name: String,
-    email: String,
-    role: Role,
-    presence: Presence,
-    /// How many open conversations they hold.
-    open: i64,
-}
-
-impl From<Member> for Colleague {
-    fn from(member: Member) -> Self {
-        Self {
-            id: member.id,
-            name: member.name,
-            email: member.email,
-            role: member.role,
-            presence: member.presence,
-            open: member.open,
-        }
-    }
-}
-
-/// Everybody who works in the workspace.
-#[utoipa::path(get, path = "/agents", tag = "People", responses(
-    (status = 200, description = "Everybody", body = Items<Colleague>), AgentErrors,
-))]
-async fn agents(
-    State(access): State<AccessState>,
-    signed: Signed,
-) -> ApiResult<Json<Items<Colleague>>> {
-    let members = store::members(&mut access.db.read().await?, signed.workspace).await?;
-    Ok(Json(Items::all(members.into_iter().map(Colleague::from).collect())))
 }
 
 /// A ticket for the first frame of a socket.

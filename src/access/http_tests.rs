@@ -211,12 +211,11 @@ async fn an_account_is_not_taken_over_by_an_invitation() {
 }
 
 #[tokio::test]
-async fn people_see_each_other_and_change_themselves() {
+async fn people_change_themselves() {
     for db in databases().await {
         let access = state(db);
         let app = app(&access);
         let ana = signed_in(&access, Role::Agent, "ana@example.com").await;
-        member(&access, Role::Owner, "bo@example.com").await;
         let changed = json!({"name": " Ana B. ", "presence": "away", "locale": "id"});
         let me = ana.send(&app, Method::PATCH, "/auth/me", changed).await;
         assert_eq!(me.body["agent"]["name"], "Ana B.", "{}", me.body);
@@ -225,10 +224,6 @@ async fn people_see_each_other_and_change_themselves() {
         assert_eq!(me.body["agent"]["locale"], "id");
         let bad = ana.send(&app, Method::PATCH, "/auth/me", json!({"presence": "asleep"})).await;
         assert_eq!((bad.status.as_u16(), bad.field()), (400, "presence"), "{}", bad.body);
-        let all = ana.send(&app, Method::GET, "/agents", Value::Null).await;
-        let items = all.body["items"].as_array().expect("items");
-        assert_eq!(items.len(), 2);
-        assert_eq!(items[0]["open"], 0);
         let ticket = ana.send(&app, Method::POST, "/live/ticket", Value::Null).await;
         let ticket = ticket.body["ticket"].as_str().expect("ticket").to_owned();
         let owner = access.tickets.redeem(&ticket, &access.clock).expect("good");

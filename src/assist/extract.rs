@@ -62,7 +62,7 @@ fn tried(thread: &Thread, own: Own) -> Vec<String> {
 /// How the visitor feels, by their last words.
 pub(super) fn mood(thread: &Thread) -> Mood {
     let last: Vec<&str> = thread.visitor().rev().take(2).map(|m| m.text.as_str()).collect();
-    super::mood::of(&last.into_iter().rev().collect::<Vec<_>>().join("\n"))
+    Mood::of(&last.into_iter().rev().collect::<Vec<_>>().join("\n"))
 }
 
 /// A brief for the agent who takes over; `found` is what the knowledge holds on the open question.

@@ -8,7 +8,6 @@
 mod ask;
 mod extract;
 mod http;
-mod mood;
 mod phrases;
 pub mod prompt;
 mod run;

@@ -4,6 +4,7 @@
 
 mod after;
 mod alarms;
+mod colleagues;
 mod commands;
 mod conversations;
 mod errors;
@@ -45,6 +46,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(commands::snooze))
         .routes(routes!(commands::ai_mode))
         .routes(routes!(turns::explain))
+        .routes(routes!(colleagues::agents))
         .routes(routes!(alarms::list))
         .routes(routes!(alarms::acknowledge))
 }

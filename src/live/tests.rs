@@ -6,10 +6,11 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::testing::{Ears, SHOP, world, world_with};
-use crate::conversation::{By, Event, Record, RequestVia};
+use crate::conversation::{By, Event, Record, RequestVia, TurnRecord};
 use crate::db::testing::databases;
 use crate::db::{EngineKind, sql};
 use crate::ids::{ConversationId, Ids};
+use crate::turn::Explained;
 
 /// Whether a frame brings such an item.
 fn holds(frame: &Value, wanted: impl Fn(&Value) -> bool) -> bool {
@@ -277,6 +278,29 @@ async fn who_watches_sees_the_draft_and_the_other_viewers() {
 }
 
 #[tokio::test]
+async fn who_watches_a_takeover_hears_what_the_visitor_may_have_read() {
+    for db in databases().await {
+        let world = world(db).await;
+        let server = world.serve();
+        let guest = world.guest().await;
+        let c = world.wrote(&guest, "Hello").await.conversation;
+        let fence = world.turn_runs(&c).await;
+        let mut ears = Ears::agent(&world, server, None, Some(c.id)).await;
+        ears.until("welcome").await;
+        world.post(&format!("/conversations/{}/take-over", c.id), json!({})).await;
+        let cancelled = |item: &Value| item["kind"] == "turn_cancelled";
+        while !holds(&ears.until("changed").await, cancelled) {}
+        // The worker stops, and stores what it had released, only after the takeover was told.
+        let released = Explained { released: Some("It is on ".to_owned()), ..Explained::default() };
+        let record = TurnRecord { fence, json: released.to_json() };
+        let stored = world.state.conversations.record_turn(c.workspace, c.id, record).await;
+        stored.expect("stored");
+        let read = |item: &Value| cancelled(item) && item["data"]["read_text"] == "It is on ";
+        while !holds(&ears.until("changed").await, read) {}
+    }
+}
+
+#[tokio::test]
 async fn a_reader_who_sleeps_is_dropped_and_resumes() {
     for db in databases().await {
         let world = world_with(db, |state| state.live.write = Duration::from_millis(300)).await;
@@ -345,8 +369,16 @@ async fn coming_and_going_is_told() {
         let ticket = world.ticket(&bo).await;
         boss.say(json!({"type": "hello", "ticket": ticket})).await;
         boss.until("welcome").await;
+        let there = async || {
+            let all = world.get("/agents").await.body;
+            let items = all["items"].as_array().cloned().unwrap_or_default();
+            let ana = items.into_iter().find(|a| a["id"] == world.agent.agent.to_string());
+            ana.map(|ana| (ana["presence"].clone(), ana["open"].clone()))
+        };
+        assert_eq!(there().await, Some((json!("offline"), json!(1))), "no console is open");
         let mut ana = Ears::agent(&world, server, None, None).await;
         ana.until("welcome").await;
+        assert_eq!(there().await, Some((json!("online"), json!(1))));
         loop {
             let told = boss.until("presence").await["agent"].clone();
             if told["id"] == world.agent.agent.to_string() && told["presence"] == "online" {

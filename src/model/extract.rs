@@ -188,7 +188,7 @@ impl Asked {
                     paragraph.headed.union(&passage.titled).copied().collect();
                 let fit = self.coverage(&placed)
                     + 0.5 * self.coverage(&paragraph.own)
-                    + 0.3 * self.coverage(&passage.titled);
+                    + 0.5 * self.coverage(&passage.titled);
                 // What mostly points to another page is no answer by itself.
                 let worth = if paragraph.points_elsewhere() { 0.6 } else { 1.0 };
                 let score = prior * worth * (fit + 0.1);

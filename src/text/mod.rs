@@ -4,6 +4,7 @@
 
 pub mod catalogue;
 mod common;
+mod mood;
 mod normalise;
 mod related;
 mod script;
@@ -12,6 +13,7 @@ mod stem;
 mod tables;
 mod tokens;
 
+pub use mood::Mood;
 pub use normalise::{MAX_TEXT_CHARS, TextProblem, is_unwanted, normalise_user_text};
 pub use related::related;
 pub use sentences::{SentenceSplitter, sentences};

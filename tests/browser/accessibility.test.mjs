@@ -128,6 +128,11 @@ test('setting up an AI agent', async () => {
     await page.goto(`${baton.console}#/setup/${assistant}/${stage}`)
     await page.locator('main h2, main h1').first().waitFor()
     await page.locator('[aria-busy=true]').first().waitFor({ state: 'detached' })
+    if (stage === 'test') {
+      await page.getByRole('textbox', { name: 'Write as a visitor' }).fill('How do I store my coffee beans?')
+      await page.keyboard.press('Enter')
+      await page.getByText('Takeover conditions').nth(1).waitFor()
+    }
     await look(page, `setup-${stage}`)
   }
   assert.deepEqual(page.problems, [])

@@ -183,6 +183,8 @@ step('a takeover in the middle of an answer takes the words back', async () => {
   await visitor.status('Budi is answering')
   await until(ana.page, () => !document.querySelector('[data-testid=ai-draft]'))
   await budi.line('turn_cancelled').waitFor()
+  // Told to those who only look on, too, without a reload.
+  for (const agent of [ana, budi]) await agent.line('turn_cancelled').getByText('The visitor may have read this').waitFor()
 
   const items = await ana.timeline(conversation)
   const cancelled = items.findLast((item) => item.kind === 'turn_cancelled')
@@ -270,6 +272,10 @@ step('kill -9 in the middle loses nothing and doubles nothing', async () => {
   const answers = new Map()
   for (const item of items) if (item.kind === 'assistant_answered') answers.set(item.data.turn, (answers.get(item.data.turn) ?? 0) + 1)
   assert.deepEqual([...answers.values()].filter((n) => n !== 1), [], 'every turn ran once')
+  const answered = items.filter((i) => i.kind === 'assistant_answered').map((i) => i.data.answers)
+  const unanswered = items.findLast((i) => i.kind === 'returned_to_ai').seq
+  for (const { seq } of items.filter((i) => i.kind === 'visitor_wrote' && i.seq > unanswered))
+    assert.equal(answered.filter(([first, last]) => first <= seq && seq <= last).length, 1, `message ${seq} is answered once`)
   assert.ok(answer.text)
   // A reload shows the same.
   await visitor.page.reload()
@@ -277,6 +283,23 @@ step('kill -9 in the middle loses nothing and doubles nothing', async () => {
   await until(visitor.page, (n) => document.querySelector('baton-widget').shadowRoot.querySelectorAll('[data-testid=messages] [data-seq]').length >= n, stored.length)
   assert.deepEqual(await visitor.seqs(), stored)
   await Promise.all([shoot(visitor.page, '08-back-visitor'), shoot(budi.page, '08-back')])
+})
+
+step('kill -9 in the middle of an answer takes the words back and says them again once', async () => {
+  await visitor.watchDrafts()
+  const asked = await visitor.say('Tell me about water for coffee')
+  await until(visitor.page, () => window.drafts.at(-1)?.text.length > 0, null, 'the visitor reads the beginning of an answer')
+  await baton.kill()
+  await visitor.part('offline-bar').filter({ hasText: 'No connection' }).waitFor()
+  await baton.run()
+  const answer = await visitor.hears('assistant', asked)
+  await until(visitor.page, () => window.drafts.at(-1).text === '', null, 'the half-written answer is gone')
+  const { messages } = await visitor.rest()
+  assert.deepEqual(messages.filter((m) => m.public_seq > asked).map((m) => m.author.kind), ['assistant'])
+  assert.deepEqual(await visitor.seqs(), messages.map((m) => m.public_seq))
+  assert.equal(answer.seq, asked + 1)
+  await budi.part('connection-bar').waitFor({ state: 'detached', timeout: 40_000 })
+  await until(budi.page, () => [...document.querySelectorAll('[data-testid=thread] [data-testid=message]')].at(-1)?.dataset.author === 'assistant')
 })
 
 step('the visitor never got what is private', async () => {

@@ -1,5 +1,6 @@
 //! The shapes of a model's help for agents.
 
+pub use crate::text::Mood;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -23,23 +24,6 @@ pub struct Brief {
     /// The most useful next action.
     #[serde(default)]
     pub next_step: String,
-}
-
-/// How a visitor feels, by their last words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Mood {
-    /// Matter-of-fact.
-    #[default]
-    Calm,
-    /// Afraid of what may come.
-    Worried,
-    /// Losing patience.
-    Annoyed,
-    /// Out of patience.
-    Angry,
-    /// Content.
-    Happy,
 }
 
 /// A conversation in a few sentences.

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::phrases::{Own, mood, small_talk};
+use super::phrases::{Own, small_talk};
 use crate::model::extract::{excerpts, informative};
 use crate::model::{Line, Material, MaterialPassage};
+use crate::text::Mood;
 
 /// The longest quotation, in characters.
 const QUOTE_CHARS: usize = 200;
@@ -17,7 +18,7 @@ pub(super) fn brief(material: &Material) -> Value {
     let own = Own::of(&material.locale);
     let open = open_question(material);
     let last = visitor(material).next_back().map_or("", |line| line.text.as_str());
-    let mood = mood(last);
+    let mood = Mood::of(last);
     let next_step = match (&open, mood) {
         (None, _) => own
             .pick(
@@ -25,13 +26,13 @@ pub(super) fn brief(material: &Material) -> Value {
                 "Tanyakan apakah ada yang masih dibutuhkan.",
             )
             .to_owned(),
-        (Some(_), "angry" | "annoyed") => own
+        (Some(_), Mood::Angry | Mood::Annoyed) => own
             .pick(
                 "Apologise for the trouble, then answer the open question.",
                 "Minta maaf atas kendalanya, lalu jawab pertanyaan yang masih terbuka.",
             )
             .to_owned(),
-        (Some(_), "worried") => own
+        (Some(_), Mood::Worried) => own
             .pick(
                 "Reassure the visitor and answer the open question first.",
                 "Tenangkan pengunjung dan jawab dulu pertanyaan yang masih terbuka.",
@@ -44,7 +45,7 @@ pub(super) fn brief(material: &Material) -> Value {
     json!({
         "wants": wants(material).unwrap_or_else(|| own.pick("Not clear yet.", "Belum jelas.").to_owned()),
         "tried": tried(material, own),
-        "mood": mood,
+        "mood": mood.as_str(),
         "open_question": open.unwrap_or_default(),
         "next_step": next_step,
     })

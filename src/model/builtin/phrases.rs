@@ -1,4 +1,4 @@
-//! The few words of its own that the built-in answerer has, in English and Indonesian, and the moods it can tell.
+//! The few words of its own that the built-in answerer has, in English and Indonesian.
 
 /// A language it has words in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,42 +68,5 @@ pub(super) fn small_talk(message: &str) -> Option<SmallTalk> {
         Some(SmallTalk::Thanks)
     } else {
         None
-    }
-}
-
-const ANGRY: &str = "angry furious ridiculous unacceptable scam scammers fraud useless worst terrible awful disgusting \
-pathetic liar liars stupid idiots lawyer sue hell damn wtf outrageous \
-marah kesal banget penipu penipuan parah bohong sampah bodoh kecewa berat keterlaluan brengsek payah lapor polisi";
-const ANNOYED: &str = "annoyed annoying frustrating frustrated disappointed waiting still again already nobody ignored late \
-slow twice weeks enough seriously unhappy \
-kecewa lama lambat lemot belum masih terus berkali nunggu menunggu capek males ribet susah telat terlambat";
-const WORRIED: &str = "worried worry afraid anxious concerned scared urgent urgently asap emergency lost stolen allergic \
-allergy hospital unsafe hacked \
-khawatir takut cemas panik mendesak segera darurat hilang dicuri alergi bahaya kebobolan";
-const HAPPY: &str = "thanks thank great perfect wonderful love lovely excellent amazing awesome happy brilliant \
-terima makasih terimakasih mantap bagus senang puas hebat keren suka";
-
-/// How somebody who writes this feels, by a few tell-tale words and by shouting. The last message is the one to give it.
-pub(super) fn mood(message: &str) -> &'static str {
-    let lower = message.to_lowercase();
-    let words: Vec<&str> =
-        lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    let hits = |list: &str| {
-        words.iter().filter(|word| list.split_whitespace().any(|known| known == **word)).count()
-    };
-    let letters = message.chars().filter(|c| c.is_alphabetic()).count();
-    let capitals = message.chars().filter(|c| c.is_uppercase()).count();
-    let shouts = letters >= 12 && capitals * 10 >= letters * 7;
-    let marks = message.matches("!!").count() + message.matches("??").count();
-    if hits(ANGRY) > 0 || shouts || (hits(ANNOYED) > 0 && marks > 0) {
-        "angry"
-    } else if hits(WORRIED) > 0 {
-        "worried"
-    } else if hits(ANNOYED) > 0 || marks > 0 {
-        "annoyed"
-    } else if hits(HAPPY) > 0 {
-        "happy"
-    } else {
-        "calm"
     }
 }

@@ -176,7 +176,8 @@ export class Thread {
     const bySeq = new Map(this.items.map((item) => [item.seq, item]))
     const arrived = new Set<string>()
     for (const item of items) {
-      bySeq.set(item.seq, item)
+      // What is known of an event only grows; an answer that was on its way may know less of it.
+      bySeq.set(item.seq, { ...item, data: { ...bySeq.get(item.seq)?.data, ...item.data } })
       if (item.message?.client_id) arrived.add(item.message.client_id)
       if (item.message?.author.kind === this.typing?.author.kind) this.typing = null
       this.#endDraft(item)

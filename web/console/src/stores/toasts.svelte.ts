@@ -10,7 +10,9 @@ class Toasts {
 
   show(text: string, options: { tone?: Toast['tone']; action?: Toast['action']; ms?: number } = {}): void {
     const toast: Toast = { id: this.#next++, tone: options.tone ?? 'info', text, action: options.action }
-    this.items = [...this.items.slice(-2), toast]
+    // Only the last thing done can be undone: what an older offer would undo has moved on.
+    const others = toast.action ? this.items.filter((other) => !other.action) : this.items
+    this.items = [...others.slice(-2), toast]
     // Long enough to read and to reach the button; errors stay longer.
     setTimeout(() => this.dismiss(toast.id), options.ms ?? (toast.tone === 'error' || toast.action ? 9000 : 5000))
   }

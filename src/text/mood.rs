@@ -3,7 +3,45 @@
 //! Careful rather than clever: an agent who reads "annoyed" over a plain question learns to ignore the label. Words that
 //! only hint (`still`, `belum`) need a second hint, and "how long" is a question before it is a complaint.
 
-use super::prompt::Mood;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// How a visitor feels, by their last words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mood {
+    /// Matter-of-fact.
+    #[default]
+    Calm,
+    /// Afraid of what may come.
+    Worried,
+    /// Losing patience.
+    Annoyed,
+    /// Out of patience.
+    Angry,
+    /// Content.
+    Happy,
+}
+
+impl Mood {
+    /// The stored and shown name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::Worried => "worried",
+            Self::Annoyed => "annoyed",
+            Self::Angry => "angry",
+            Self::Happy => "happy",
+        }
+    }
+
+    /// How these words feel.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        of(text)
+    }
+}
 
 /// A word ending in `*` stands for all that begin so.
 const ANGRY: &str = "angry furious ridiculous unacceptable scam* fraudster* worst disgust* pathetic liar* stupid idiot* sue \
@@ -30,8 +68,7 @@ const PLAIN: [&str; 8] = [
     "gak apa",
 ];
 
-/// How these words feel.
-pub(super) fn of(text: &str) -> Mood {
+fn of(text: &str) -> Mood {
     let mut lower = text.to_lowercase().replace('’', "'");
     for plain in PLAIN {
         lower = lower.replace(plain, " ");

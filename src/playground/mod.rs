@@ -138,9 +138,9 @@ pub fn answer(produced: Produced, explained: Explained) -> Rehearsed {
         Produced::HandOff { reason, evidence } => {
             ("handed_off", None, Vec::new(), Some(Reason::new(reason, evidence)))
         }
-        Produced::Failed { reason, released } => {
+        Produced::Failed { reason, evidence, released } => {
             let (text, citations) = released.unzip();
-            let reason = Reason::new(reason, Evidence::default());
+            let reason = Reason::new(reason, evidence);
             ("handed_off", text, citations.unwrap_or_default(), Some(reason))
         }
         Produced::Stopped => ("handed_off", None, Vec::new(), None),

@@ -80,11 +80,20 @@ pub enum Produced {
     Failed {
         /// Why.
         reason: HandoffCode,
+        /// Why, in words, if there are any.
+        evidence: Evidence,
         /// What the visitor may have read.
         released: Option<(String, Vec<Citation>)>,
     },
     /// It was stopped: its words are dropped.
     Stopped,
+}
+
+impl Produced {
+    /// It broke off before anything was released.
+    fn failed(reason: HandoffCode) -> Self {
+        Self::Failed { reason, evidence: Evidence::default(), released: None }
+    }
 }
 
 /// Makes replies. Cheap to clone.
@@ -142,7 +151,7 @@ impl Producer {
                 // Without its knowledge the assistant must not guess.
                 tracing::warn!(error = %error, "knowledge search failed");
                 explained.error = Some("knowledge".to_owned());
-                return Produced::Failed { reason: HandoffCode::ModelFailed, released: None };
+                return Produced::failed(HandoffCode::ModelFailed);
             }
         };
         explained.passages = passages.iter().map(|p| ExplainedPassage::from(&**p)).collect();
@@ -264,6 +273,8 @@ impl Producer {
                 .map(|passage| passage.citation())
                 .collect()
         };
+        let text = writing.released.trim_end().to_owned();
+        let released = (!text.is_empty()).then(|| (text, cite(&writing.cited)));
         let quote = || Evidence {
             condition: None,
             quote: plan.unanswered.last().map(|m| m.text().to_owned()),
@@ -276,30 +287,42 @@ impl Producer {
             }
             Written::Done(Parsed::NoAnswer) => {
                 explained.error = Some("no_answer".to_owned());
-                self.cannot_answer(plan, HandoffCode::NoAnswer, quote())
+                self.cannot_answer(plan, HandoffCode::NoAnswer, quote(), released)
             }
             Written::Done(Parsed::Handoff { .. }) => {
                 explained.error = Some("job_description".to_owned());
-                self.cannot_answer(plan, HandoffCode::JobDescription, quote())
+                self.cannot_answer(plan, HandoffCode::JobDescription, quote(), released)
             }
             Written::Done(Parsed::Empty) => {
                 explained.error = Some("empty".to_owned());
-                Produced::Failed { reason: HandoffCode::ModelFailed, released: None }
+                Produced::failed(HandoffCode::ModelFailed)
             }
             Written::Failed(error) => {
                 explained.error = Some(error.code().to_owned());
-                let text = writing.released.trim_end().to_owned();
-                let released = (!text.is_empty()).then(|| (text, cite(&writing.cited)));
-                Produced::Failed { reason: HandoffCode::ModelFailed, released }
+                Produced::Failed {
+                    reason: HandoffCode::ModelFailed,
+                    evidence: Evidence::default(),
+                    released,
+                }
             }
         }
     }
 
     /// After a return the pending question is not handed off again: the AI says so and offers a person.
-    fn cannot_answer(&self, plan: &Plan, reason: HandoffCode, evidence: Evidence) -> Produced {
+    /// Nor does what the visitor has read already vanish because the model thought better of it.
+    fn cannot_answer(
+        &self,
+        plan: &Plan,
+        reason: HandoffCode,
+        evidence: Evidence,
+        released: Option<(String, Vec<Citation>)>,
+    ) -> Produced {
         let wanted = reason != HandoffCode::NoAnswer || plan.settings.conditions.no_answer;
         if wanted && !plan.is_return() {
-            return Produced::HandOff { reason, evidence };
+            return match released {
+                None => Produced::HandOff { reason, evidence },
+                Some(_) => Produced::Failed { reason, evidence, released },
+            };
         }
         Produced::Answered {
             text: catalogue::text(&plan.locale, "still_unanswered", ""),

@@ -374,12 +374,25 @@ async fn released_words_are_kept_when_the_stream_breaks() {
     let w = world(&fake, None).await;
     let out = Out::default();
     let (produced, _) = w.produce(&w.plan(QUESTION, false), &out).await;
-    let Produced::Failed { reason, released: Some((text, _)) } = produced else {
+    let Produced::Failed { reason, released: Some((text, _)), .. } = produced else {
         panic!("{produced:?}")
     };
     assert_eq!(reason, HandoffCode::ModelFailed);
     assert_eq!(text, "It takes five days.");
     assert_eq!(fake.asked(Task::Answer), 1, "never again after a released word");
+}
+
+#[tokio::test]
+async fn released_words_are_kept_when_the_model_thinks_better_of_it() {
+    let says = Act::Says(vec!["It takes five days. ", "But ", "[[handoff]] a refund"]);
+    let fake = Fake::new(vec![says], vec![]);
+    let w = world(&fake, None).await;
+    let (produced, _) = w.produce(&w.plan(QUESTION, false), &Out::default()).await;
+    let Produced::Failed { reason, evidence, released: Some((text, _)) } = produced else {
+        panic!("{produced:?}")
+    };
+    assert_eq!((reason, text.as_str()), (HandoffCode::JobDescription, "It takes five days."));
+    assert_eq!(evidence.quote.as_deref(), Some(QUESTION));
 }
 
 #[tokio::test]

@@ -291,11 +291,11 @@ impl TurnWorker {
             Produced::HandOff { reason, evidence } => {
                 (Event::TurnHandsOff { fence, reason }, None, Some(evidence))
             }
-            Produced::Failed { reason, released } => {
+            Produced::Failed { reason, evidence, released } => {
                 let kept = released.as_ref().map(|_| message);
                 let words =
                     released.map(|(text, citations)| Words { text, citations, ..Words::default() });
-                (Event::TurnFailed { fence, reason, released: kept }, words, None)
+                (Event::TurnFailed { fence, reason, released: kept }, words, Some(evidence))
             }
             Produced::Stopped => return self.close_record(due, fence, explained).await,
         };

@@ -350,18 +350,25 @@ async fn nobody_at_the_address(engine: Engine) {
 
 /// Marks, and text that looks like marks, in the answer; a control mark after a sentence was released.
 async fn a_model_that_talks_nonsense(engine: Engine) {
-    let cases: Vec<(&str, &str)> = vec![
-        ("[[no_answer]]", "no_answer"),
-        ("[[handoff]] the refund needs a person", "job_description"),
-        ("[[handoff: the refund needs a person]]", "job_description"),
-        ("", "model_failed"),
-        ("   \n\n  ", "model_failed"),
-        ("**", "model_failed"),
-        ("[1]", "model_failed"),
-        ("[[no_answer", "no_answer"),
+    let cases: Vec<(&str, &str, Ends)> = vec![
+        ("[[no_answer]]", "no_answer", Ends::Human),
+        ("[[handoff]] the refund needs a person", "job_description", Ends::Human),
+        ("[[handoff: the refund needs a person]]", "job_description", Ends::Human),
+        ("", "model_failed", Ends::Human),
+        ("   \n\n  ", "model_failed", Ends::Human),
+        ("**", "model_failed", Ends::Human),
+        ("[1]", "model_failed", Ends::Human),
+        ("[[no_answer", "no_answer", Ends::Human),
+        // What has been read stays, though the model thought better of it.
+        ("Refunds take five working days. But [[no_answer]]", "no_answer", Ends::Kept),
+        (
+            "Refunds take five working days. Here [[handoff]] a refund",
+            "job_description",
+            Ends::Kept,
+        ),
     ];
     let mut script = Script::instant();
-    for (number, (said, _)) in cases.iter().enumerate() {
+    for (number, (said, ..)) in cases.iter().enumerate() {
         script.add(Rule::on(Task::Answer, Behaviour::say(said)).when_said(&marker(number)));
     }
     let world = World::new(engine, Setup::default().script(script).config(impatient)).await;
@@ -369,8 +376,8 @@ async fn a_model_that_talks_nonsense(engine: Engine) {
     let wrong: Vec<String> = cases
         .iter()
         .zip(&outcomes)
-        .filter_map(|((said, reason), outcome)| {
-            judged(&format!("“{said}”"), outcome, Ends::Human, reason)
+        .filter_map(|((said, reason, ends), outcome)| {
+            judged(&format!("“{said}”"), outcome, *ends, reason)
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -390,6 +390,10 @@ async fn newer_words_supersede_an_answer_that_nobody_has_read(engine: Engine) {
     let rina = world.visitor("Rina").await;
     let mut page = rina.live().await;
     let gate = Gate::after(0);
+    let says =
+        |words: &str, text: &str| Rule::on(Task::Answer, Behaviour::say(text)).when_said(words);
+    world.model.add(says("i mean", "It takes five working days after approval. [1]"));
+    world.model.add(says("to jakarta", "A parcel to Jakarta takes two days. [1]"));
     world.model.add(Rule::on(Task::Answer, held(&gate)).once());
     rina.write("Where is my parcel?").await;
     gate.arrived().await;
@@ -484,6 +488,50 @@ async fn a_broken_promise_climbs_the_ladder(engine: Engine) {
     let alarms = budi_hears.heard().iter().filter(|f| kind_is(f, "alarm")).count();
     assert_eq!(alarms, 1, "Budi heard an alarm that was for Ana");
     drop((ana_hears, budi_hears, sari_hears));
+    world.end().await;
+}
+
+async fn promises_and_replies_outlive_a_restart(engine: Engine) {
+    let world = World::new(engine, Setup::default().standing_clock()).await;
+    let waits = world.visitor("Rina").await;
+    let promised = waits.ask_for_person().await["id"].as_str().expect("an id").to_owned();
+    let gate = Gate::after(8);
+    world.model.add(Rule::on(Task::Answer, held(&gate)).once());
+    let reads = world.visitor("Tono").await;
+    let mut page = reads.live().await;
+    let id = conversation_of(&reads.write("Where does my refund go?").await);
+    page.until("the first sentence", |f| is_draft(f, "five working days")).await;
+    let briefly = Behaviour::say("Back to your card. [1]");
+    world.model.add(Rule::on(Task::Answer, briefly).when_said("where does my refund go").once());
+    let (world, closed) = tokio::join!(world.restart(), page.closed("the server stops"));
+    assert_eq!(closed, Some(1001));
+    // The reply that was being written is written by the next process, once.
+    let (waits, reads, ana) =
+        (waits.at(&world.origin), reads.at(&world.origin), world.agent("Ana"));
+    let mut page = reads.live().await;
+    let is_answer = |m: &Value| m["author"]["kind"] == "assistant";
+    page.ever("the answer", |f| {
+        let all = f["conversation"]["messages"].as_array();
+        is_answer(&f["message"]) || all.is_some_and(|all| all.iter().any(is_answer))
+    })
+    .await;
+    gate.open();
+    let kinds = ana.kinds(&id).await;
+    assert_eq!(count(&kinds, "assistant_answered"), 1, "{kinds:?}");
+    assert_eq!(count(&kinds, "turn_started"), 2, "{kinds:?}");
+    let said: Vec<Value> = reads.messages().await;
+    assert_eq!(said.iter().filter(|m| m["text"] == "Back to your card.").count(), 1, "{said:?}");
+    // The promise made before is kept in mind after.
+    let mut desk = ana.live(None).await;
+    world.pass(10 * MINUTE);
+    let (_, alarm) = desk.event(&promised, "alarm_raised").await;
+    assert_eq!(alarm["data"]["recipient"], "inbox", "{alarm}");
+    ana.write(&promised, "Here I am.").await;
+    let detail = ana.detail(&promised).await;
+    assert_eq!(detail["obligation"], Value::Null, "{detail}");
+    let heard = waits.messages().await;
+    assert_eq!(heard.last().map(|m| m["text"].clone()), Some(json!("Here I am.")), "{heard:?}");
+    drop((desk, page));
     world.end().await;
 }
 
@@ -780,6 +828,7 @@ on_both_engines!(
     a_burst_is_answered_once,
     newer_words_supersede_an_answer_that_nobody_has_read,
     a_broken_promise_climbs_the_ladder,
+    promises_and_replies_outlive_a_restart,
     a_quiet_visitor_is_asked_then_the_conversation_closes,
     a_question_the_ai_leaves_for_a_minute_goes_to_people,
     a_stale_screen_changes_nothing,

@@ -19,7 +19,7 @@ use baton::knowledge::Audience;
 use baton::knowledge::article::ArticleDraft;
 use baton::live::LiveSettings;
 use baton::model::scripted::{Script, ScriptedServer};
-use baton::server::{self, Extras, Running};
+use baton::server::{self, Built, Extras, Running};
 use std::num::NonZeroU64;
 use tokio::net::TcpListener;
 
@@ -283,6 +283,7 @@ pub struct World {
     pub business: Business,
     pub state: AppState,
     setup: Setup,
+    config: Config,
     place: Place,
     running: Running,
 }
@@ -306,18 +307,21 @@ impl World {
             config.models.fallback = Some("spare".to_owned());
         }
         (setup.config)(&mut config);
-        let extras = Extras { clock: setup.clock.clone(), ..Extras::default() };
-        let mut built = server::build(&config, &extras).await.expect("builds the server");
-        let mut live = built.state.live;
-        (setup.live)(&mut live);
-        built.state = built.state.with_live(live);
+        let built = build(&config, &setup).await;
         let business = found(&built.state, "Tanah Tinggi Coffee", &setup).await;
         let state = built.state.clone();
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-        let running = built.start(listener, None).await.expect("starts the server");
-        let origin = format!("http://{}", running.address);
+        let (origin, running) = start(built).await;
         let http = http();
-        Self { origin, http, model, fallback, business, state, setup, place, running }
+        Self { origin, http, model, fallback, business, state, setup, config, place, running }
+    }
+
+    /// Stops the server as an operator does and starts another one on the same data, at another address.
+    pub async fn restart(self) -> Self {
+        stop(self.running).await;
+        let built = build(&self.config, &self.setup).await;
+        let state = built.state.clone();
+        let (origin, running) = start(built).await;
+        Self { origin, state, running, ..self }
     }
 
     /// A signed-in colleague of the first business.
@@ -352,15 +356,34 @@ impl World {
     /// Stops the server and reads the laws off everything that was stored.
     pub async fn end(self) {
         let Self { state, place, running, model, fallback, .. } = self;
-        let asked = Instant::now();
-        running.stop().await;
-        let took = asked.elapsed();
-        assert!(took < Duration::from_secs(8), "the server took {took:?} to stop");
+        stop(running).await;
         drop((state, model, fallback));
         crate::laws::assert_lawful(&place.url).await;
         let panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner).clone();
         assert!(panics.is_empty(), "something in the server panicked: {panics:?}");
     }
+}
+
+async fn build(config: &Config, setup: &Setup) -> Built {
+    let extras = Extras { clock: setup.clock.clone(), ..Extras::default() };
+    let mut built = server::build(config, &extras).await.expect("builds the server");
+    let mut live = built.state.live;
+    (setup.live)(&mut live);
+    built.state = built.state.with_live(live);
+    built
+}
+
+async fn start(built: Built) -> (String, Running) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let running = built.start(listener, None).await.expect("starts the server");
+    (format!("http://{}", running.address), running)
+}
+
+async fn stop(running: Running) {
+    let asked = Instant::now();
+    running.stop().await;
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(8), "the server took {took:?} to stop");
 }
 
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());

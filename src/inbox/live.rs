@@ -253,7 +253,8 @@ impl<'a> Listening<'a> {
         let Ok(after) = cursor.parse::<Cursor>() else {
             return Ok(socket.send(&Frame::Resync { cursor: now.to_string() }).await?);
         };
-        let fed = lists::feed_after(&mut conn, self.workspace, after, MAX_RESUME + 1).await?;
+        // Also what is committed but not settled yet: the pump has told it to others and will not tell it again.
+        let fed = lists::committed_after(&mut conn, self.workspace, after, MAX_RESUME + 1).await?;
         drop(conn);
         // A place ahead of the feed is from before a restore: the client knows what no longer is.
         let lost = fed.len() > usize::try_from(MAX_RESUME).unwrap_or(usize::MAX) || after > now;
@@ -261,14 +262,16 @@ impl<'a> Listening<'a> {
             return Ok(socket.send(&Frame::Resync { cursor: now.to_string() }).await?);
         }
         let mut stretches: Vec<(ConversationId, u64, u64, Cursor)> = Vec::new();
-        for fed in fed {
+        for (fed, settled) in fed {
+            // A client never resumes from a place below which something may still appear.
+            let place = if settled { fed.cursor } else { after.max(now.min(fed.cursor)) };
             match stretches.iter_mut().find(|stretch| stretch.0 == fed.conversation) {
                 Some((_, first, last, at)) => {
                     *first = fed.seq.min(*first);
                     *last = fed.seq.max(*last);
-                    *at = fed.cursor;
+                    *at = place;
                 }
-                None => stretches.push((fed.conversation, fed.seq, fed.seq, fed.cursor)),
+                None => stretches.push((fed.conversation, fed.seq, fed.seq, place)),
             }
         }
         stretches.sort_by_key(|stretch| stretch.3);

@@ -533,6 +533,10 @@ async fn what_commits_late_or_elsewhere_is_heard_and_never_skipped() {
         let held = heard["cursor"].as_str().expect("a cursor").to_owned();
         let mut other = Ears::agent(&world, server, Some(&held), None).await;
         other.until("welcome").await;
+        // Who comes back meanwhile gets what is committed, though its place in the feed is not settled yet.
+        let mut back = Ears::agent(&world, server, Some(&cursor), None).await;
+        back.until("welcome").await;
+        while !of(&back.until("changed").await, fast.id) {}
         go.send(()).expect("it waits");
         slow.await.expect("ran").expect("committed");
         for ears in [&mut ears, &mut other] {

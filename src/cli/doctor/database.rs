@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use super::Check;
-use crate::clock::Timestamp;
-use crate::db::{Db, DbError, missing, sql};
+use crate::clock::{Clock, Timestamp};
+use crate::db::{Db, DbError, missing, sql, stored};
+use crate::ids::Ids;
+use crate::knowledge::{Knowledge, KnowledgeError};
 
 /// A row that is made and removed again within one unit.
 const PROBE: &str = "ws_doctor";
@@ -92,7 +94,7 @@ async fn open(db: &Db, shown: &str) -> Vec<Check> {
         return vec![Check::fail("database", format!("{shown} takes no writes: {error}"), remedy)];
     }
     let fine = Check::ok("database", format!("{shown} opens, takes writes, schema up to date"));
-    vec![fine, knowledge(db).await]
+    vec![fine, knowledge(db).await, index(db).await]
 }
 
 async fn write(db: &Db) -> Result<(), DbError> {
@@ -122,6 +124,37 @@ async fn knowledge(db: &Db) -> Check {
         }
         Err(error) => Check::fail("knowledge", error.to_string(), "look at the database's own log"),
     }
+}
+
+/// Builds the index of every base, as a search would.
+async fn index(db: &Db) -> Check {
+    match load(db).await {
+        Ok(0) => Check::ok("index", "nothing to load yet"),
+        Ok(bases) => {
+            Check::ok("index", format!("{bases} knowledge bases load and can be searched"))
+        }
+        Err(error) => Check::fail(
+            "index",
+            error.to_string(),
+            "read the articles in again with `baton ingest`, or save them again in the console",
+        ),
+    }
+}
+
+async fn load(db: &Db) -> Result<usize, KnowledgeError> {
+    let mut conn = db.read().await?;
+    let rows: Vec<(String,)> = sql("SELECT id FROM workspace").all(&mut conn).await?;
+    drop(conn);
+    let knowledge = Knowledge::new(db.clone(), Clock::system(), Ids, None);
+    let mut loaded = 0;
+    for (id,) in rows {
+        let workspace = stored(&id)?;
+        for base in knowledge.bases(workspace).await? {
+            knowledge.search_for_agents(workspace, &[base.id], "hello", None, 1).await?;
+            loaded += 1;
+        }
+    }
+    Ok(loaded)
 }
 
 async fn count(db: &Db) -> Result<(i64, i64), DbError> {

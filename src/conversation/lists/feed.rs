@@ -40,15 +40,38 @@ pub async fn feed_after(
     };
     let rows: Vec<(i64, i64, String, i64)> =
         sql(text).bind(workspace).bind(after.tx).bind(after.feed).bind(limit).all(conn).await?;
-    rows.into_iter()
-        .map(|(tx, feed, conversation, seq)| {
-            Ok(Fed {
-                cursor: Cursor { tx, feed },
-                conversation: parse(&conversation, "event.conversation")?,
-                seq: unsigned(seq),
-            })
-        })
-        .collect()
+    rows.into_iter().map(fed).collect()
+}
+
+/// Everything committed after a place in the feed, and of each whether its place is settled: on PostgreSQL an event above the
+/// oldest running transaction is readable, but others may yet appear below it, so no client may resume from there.
+///
+/// # Errors
+/// When the database is away or a row is broken.
+pub async fn committed_after(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    after: Cursor,
+    limit: u32,
+) -> Result<Vec<(Fed, bool)>, DbError> {
+    let now = feed_now(conn, workspace).await?;
+    let rows: Vec<(i64, i64, String, i64)> = sql("SELECT tx, feed, conversation, seq FROM event
+         WHERE workspace = $1 AND tx >= $2 AND (tx > $2 OR feed > $3) ORDER BY tx, feed LIMIT $4")
+    .bind(workspace)
+    .bind(after.tx)
+    .bind(after.feed)
+    .bind(limit)
+    .all(conn)
+    .await?;
+    rows.into_iter().map(fed).map(|fed| fed.map(|fed| (fed, fed.cursor <= now))).collect()
+}
+
+fn fed((tx, feed, conversation, seq): (i64, i64, String, i64)) -> Result<Fed, DbError> {
+    Ok(Fed {
+        cursor: Cursor { tx, feed },
+        conversation: parse(&conversation, "event.conversation")?,
+        seq: unsigned(seq),
+    })
 }
 
 /// The place in the feed below which everything is readable now.

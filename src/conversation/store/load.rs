@@ -1,0 +1,167 @@
+//! What a step, and a turn, ask of a conversation before they begin.
+
+use sqlx::FromRow;
+
+use super::row::{from_json, parse, parse_opt};
+use crate::assistant::inbox::InboxSettings;
+use crate::clock::Timestamp;
+use crate::conversation::state::{Conversation, Policy};
+use crate::db::{Conn, DbError, sql};
+use crate::ids::{AgentId, AssistantId, ContactId, ConversationId, InboxId, WorkspaceId};
+
+/// A conversation with the facts of its inbox that a step asks for.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The state row.
+    pub conversation: Conversation,
+    /// The inbox's policy.
+    pub policy: Policy,
+    /// The assistant that may hold, with its name: published and nothing stopped.
+    pub assistant: Option<(AssistantId, String)>,
+    /// The visitor's language.
+    pub locale: String,
+    /// The end of the current turn's lease.
+    pub lease_until: Option<Timestamp>,
+}
+
+#[derive(FromRow)]
+struct LoadedRow {
+    state: String,
+    locale: String,
+    settings: String,
+    assistant: Option<String>,
+    assistant_name: Option<String>,
+    lease_until: Option<i64>,
+}
+
+impl TryFrom<LoadedRow> for Loaded {
+    type Error = DbError;
+    fn try_from(row: LoadedRow) -> Result<Self, DbError> {
+        let settings: InboxSettings = from_json(&row.settings, "inbox.settings")?;
+        let assistant = parse_opt(row.assistant.as_deref(), "inbox.assistant")?;
+        Ok(Self {
+            conversation: from_json(&row.state, "conversation.state")?,
+            policy: Policy::from(&settings),
+            assistant: assistant.zip(row.assistant_name),
+            locale: row.locale,
+            lease_until: row.lease_until.map(Timestamp::from_millis),
+        })
+    }
+}
+
+/// Loads a conversation for a step.
+pub(in crate::conversation) async fn load(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    id: ConversationId,
+) -> Result<Option<Loaded>, DbError> {
+    sql("SELECT c.state, c.locale, i.settings, a.id AS assistant, a.name AS assistant_name,
+            (SELECT max(t.lease_until) FROM turn t WHERE t.conversation = c.id AND t.status = 'running') AS lease_until
+         FROM conversation c
+         JOIN inbox i ON i.id = c.inbox
+         LEFT JOIN assistant a ON a.id = i.assistant AND a.published IS NOT NULL AND NOT a.stopped AND NOT i.stopped
+         WHERE c.workspace = $1 AND c.id = $2")
+        .bind(workspace)
+        .bind(id)
+        .optional::<LoadedRow>(conn)
+        .await?
+        .map(Loaded::try_from)
+        .transpose()
+}
+
+/// The inbox's policy and assistant, for a conversation that is about to start.
+pub(in crate::conversation) async fn load_inbox(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    inbox: InboxId,
+) -> Result<Option<(Policy, Option<(AssistantId, String)>)>, DbError> {
+    #[derive(FromRow)]
+    struct Row {
+        settings: String,
+        assistant: Option<String>,
+        assistant_name: Option<String>,
+    }
+    let row = sql("SELECT i.settings, a.id AS assistant, a.name AS assistant_name FROM inbox i
+         LEFT JOIN assistant a ON a.id = i.assistant AND a.published IS NOT NULL AND NOT a.stopped AND NOT i.stopped
+         WHERE i.workspace = $1 AND i.id = $2")
+        .bind(workspace)
+        .bind(inbox)
+        .optional::<Row>(conn)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let settings: InboxSettings = from_json(&row.settings, "inbox.settings")?;
+    let assistant = parse_opt(row.assistant.as_deref(), "inbox.assistant")?;
+    Ok(Some((Policy::from(&settings), assistant.zip(row.assistant_name))))
+}
+
+/// The conversation of a contact in an inbox.
+///
+/// # Errors
+/// When the database is away or the row is broken.
+pub async fn of_contact(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    inbox: InboxId,
+    contact: ContactId,
+) -> Result<Option<ConversationId>, DbError> {
+    let row: Option<(String,)> =
+        sql("SELECT id FROM conversation WHERE workspace = $1 AND inbox = $2 AND contact = $3")
+            .bind(workspace)
+            .bind(inbox)
+            .bind(contact)
+            .optional(conn)
+            .await?;
+    row.map(|(id,)| parse(&id, "conversation.id")).transpose()
+}
+
+/// Whether the contact is blocked; `None` if there is no such contact in the workspace.
+pub(in crate::conversation) async fn contact_blocked(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    contact: ContactId,
+) -> Result<Option<bool>, DbError> {
+    let row: Option<(bool,)> = sql("SELECT blocked FROM contact WHERE workspace = $1 AND id = $2")
+        .bind(workspace)
+        .bind(contact)
+        .optional(conn)
+        .await?;
+    Ok(row.map(|(blocked,)| blocked))
+}
+
+/// The name of an active agent of the workspace.
+pub(in crate::conversation) async fn agent_name(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    agent: AgentId,
+) -> Result<Option<String>, DbError> {
+    let row: Option<(String,)> =
+        sql("SELECT name FROM agent WHERE workspace = $1 AND id = $2 AND disabled_at IS NULL")
+            .bind(workspace)
+            .bind(agent)
+            .optional(conn)
+            .await?;
+    Ok(row.map(|(name,)| name))
+}
+
+/// What a turn asks of its conversation beside the state.
+#[derive(Debug, Clone)]
+pub struct TurnFacts {
+    /// The assistant that may hold.
+    pub assistant: AssistantId,
+    /// The visitor's language.
+    pub locale: String,
+}
+
+/// The assistant and language of a conversation; `None` if no assistant may hold it.
+///
+/// # Errors
+/// When the database is away or the row is broken.
+pub async fn turn_facts(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    id: ConversationId,
+) -> Result<Option<TurnFacts>, DbError> {
+    let loaded = load(conn, workspace, id).await?;
+    Ok(loaded
+        .and_then(|l| l.assistant.map(|(assistant, _)| TurnFacts { assistant, locale: l.locale })))
+}

@@ -110,16 +110,10 @@ impl Names {
     /// # Errors
     /// When the database is away or a row is broken.
     pub async fn of(&self, workspace: WorkspaceId) -> Result<Arc<Directory>, DbError> {
-        let now = self.clock.now();
-        let known = self.locked(|known| known.get(&workspace).cloned());
-        if let Some((at, directory)) = known
-            && now.since(at) < FRESH_FOR
-        {
-            return Ok(directory);
+        match self.fresh(workspace) {
+            Some(directory) => Ok(directory),
+            None => self.read(&mut self.db.read().await?, workspace).await,
         }
-        let read = Arc::new(load(&mut self.db.read().await?, workspace).await?);
-        self.locked(|known| known.insert(workspace, (now, Arc::clone(&read))));
-        Ok(read)
     }
 
     /// The names of a workspace, read anew if they are older than what they are wanted for.
@@ -131,12 +125,43 @@ impl Names {
         workspace: WorkspaceId,
         is_enough: impl Fn(&Directory) -> bool,
     ) -> Result<Arc<Directory>, DbError> {
-        let directory = self.of(workspace).await?;
-        if is_enough(&directory) {
-            return Ok(directory);
+        match self.fresh(workspace).filter(|directory| is_enough(directory)) {
+            Some(directory) => Ok(directory),
+            None => self.read(&mut self.db.read().await?, workspace).await,
         }
-        self.forget(workspace);
-        self.of(workspace).await
+    }
+
+    /// The same for who holds a connection: readers that wait for a second one would wait for each other.
+    ///
+    /// # Errors
+    /// When the database is away or a row is broken.
+    pub async fn of_knowing_on(
+        &self,
+        conn: &mut Conn,
+        workspace: WorkspaceId,
+        is_enough: impl Fn(&Directory) -> bool,
+    ) -> Result<Arc<Directory>, DbError> {
+        match self.fresh(workspace).filter(|directory| is_enough(directory)) {
+            Some(directory) => Ok(directory),
+            None => self.read(conn, workspace).await,
+        }
+    }
+
+    fn fresh(&self, workspace: WorkspaceId) -> Option<Arc<Directory>> {
+        let now = self.clock.now();
+        let known = self.locked(|known| known.get(&workspace).cloned());
+        known.filter(|(at, _)| now.since(*at) < FRESH_FOR).map(|(_, directory)| directory)
+    }
+
+    async fn read(
+        &self,
+        conn: &mut Conn,
+        workspace: WorkspaceId,
+    ) -> Result<Arc<Directory>, DbError> {
+        let now = self.clock.now();
+        let read = Arc::new(load(conn, workspace).await?);
+        self.locked(|known| known.insert(workspace, (now, Arc::clone(&read))));
+        Ok(read)
     }
 
     /// Reads a workspace's names anew next time: somebody changed one.

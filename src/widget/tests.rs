@@ -196,3 +196,21 @@ async fn history_is_paged_backwards() {
         assert_eq!(earlier.body["has_earlier"], false);
     }
 }
+
+#[tokio::test]
+async fn visitors_who_come_back_together_do_not_wait_for_each_other() {
+    for db in databases().await {
+        let world = world(db).await;
+        let guest = world.guest().await;
+        assert_eq!(world.writes(&guest, "Hello").await.status, 200);
+        // As after a restart: more visitors than readers, and nobody's name is known yet.
+        for _ in 0..3 {
+            world.state.names.forget_all();
+            let reads = (0..24)
+                .map(|_| world.visitor(&guest, Method::GET, "/widget/conversation", Value::Null));
+            for answer in futures_util::future::join_all(reads).await {
+                assert_eq!(answer.status, 200, "{}", answer.body);
+            }
+        }
+    }
+}

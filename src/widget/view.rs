@@ -49,7 +49,7 @@ pub(super) async fn read(
 ) -> Result<Option<Read>, DbError> {
     let Some(c) = current(conn, whose).await? else { return Ok(None) };
     let enough = |directory: &Directory| directory.knows(c.inbox, c.holder.assignee());
-    let directory = state.names.of_knowing(whose.workspace, enough).await?;
+    let directory = state.names.of_knowing_on(conn, whose.workspace, enough).await?;
     let (part, limit) = match stretch {
         // Numbers that are not there yet come from another database: start over.
         Stretch::After(after) if after > 0 && after <= c.public_seq => {

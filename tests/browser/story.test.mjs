@@ -42,6 +42,7 @@ const step = (name, run) =>
       await run(t)
     } catch (error) {
       failed = true
+      console.error(baton.said.slice(-4000))
       for (const [i, who] of [shopper, visitor, ana, budi].entries()) if (who.page.problems.length) console.error(["shopper", "visitor", "ana", "budi"][i], who.page.problems)
       await Promise.allSettled([shopper, visitor, ana, budi].map((who, i) => who.page.screenshot({ path: `shots/failed-${i}.png` })))
       throw error

@@ -31,6 +31,9 @@ export async function person(browser, options = {}) {
   page.on('console', (message) => {
     if (message.type() === 'error' && !expected(message)) page.problems.push(`${message.text()} ${message.location().url}`)
   })
+  page.on('response', async (response) => {
+    if (response.status() >= 500) page.problems.push(`${response.url()}: ${await response.text().catch(String)}`)
+  })
   // Every frame that reached this browser, whatever its page made of it.
   page.frames_in = []
   page.on('websocket', (socket) => socket.on('framereceived', (frame) => page.frames_in.push(String(frame.payload))))

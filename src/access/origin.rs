@@ -94,6 +94,12 @@ pub enum AllowedOrigins {
 }
 
 impl AllowedOrigins {
+    /// No page but our own.
+    #[must_use]
+    pub fn only_our_own() -> Self {
+        Self::Only(Vec::new())
+    }
+
     /// Most origins an inbox may name.
     pub const MAX: usize = 100;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::config::{BUILT_IN, Models, SCRIPTED};
+use crate::config::{BUILT_IN, Models};
 
 /// The choice that follows the server's configuration.
 pub const DEFAULT: &str = "default";
@@ -33,7 +33,6 @@ impl ModelOptions {
             |id: &str, label: String| ModelOption { id: id.to_owned(), label, available: true };
         let named = |name: &str| match name {
             BUILT_IN => "built-in".to_owned(),
-            SCRIPTED => "scripted".to_owned(),
             name => models
                 .endpoints
                 .get(name)
@@ -42,12 +41,18 @@ impl ModelOptions {
         let mut options = vec![
             option(DEFAULT, format!("Default ({})", named(&models.answer))),
             option(BUILT_IN, "Built-in: quotes the best passages, no model server".to_owned()),
-            option(SCRIPTED, "Scripted: follows a script, for demonstrations".to_owned()),
         ];
         for (name, endpoint) in &models.endpoints {
             options.push(option(name, format!("{} ({name})", endpoint.model)));
         }
         Self(options.into())
+    }
+
+    /// With a model that this process runs beside the configured ones.
+    #[must_use]
+    pub fn with(self, id: &str, label: &str) -> Self {
+        let extra = ModelOption { id: id.to_owned(), label: label.to_owned(), available: true };
+        Self(self.0.iter().cloned().chain([extra]).collect())
     }
 
     /// What may be stored.
@@ -68,7 +73,7 @@ mod tests {
         let endpoint = Endpoint { model: "qwen3".to_owned(), ..Endpoint::default() };
         models.endpoints.insert("main".to_owned(), endpoint);
         let options = ModelOptions::from_config(&models);
-        assert_eq!(options.ids(), ["default", "built-in", "scripted", "main"]);
+        assert_eq!(options.ids(), ["default", "built-in", "main"]);
         assert_eq!(options.0[0].label, "Default (qwen3)");
     }
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::store::{self, InboxChange, NotChanged};
+use super::store::{self, InboxChange, NewInbox, NotChanged};
 use super::{Inbox, ReopenTo, accent, snippet};
 use crate::access::extract::ServedAt;
 use crate::access::{AccessState, AllowedOrigins, Origin, Right, Signed};
@@ -23,7 +23,7 @@ where
     S: Clone + Send + Sync + 'static,
     AccessState: FromRef<S>,
 {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(update))
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(update))
 }
 
 /// An inbox on the wire.
@@ -68,6 +68,38 @@ async fn list(
     let inboxes = store::list(&mut access.db.read().await?, signed.workspace).await?;
     let items = inboxes.into_iter().map(|inbox| InboxAnswer::new(inbox, &served_at)).collect();
     Ok(Json(Items::all(items)))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CreateInbox {
+    name: String,
+}
+
+/// Makes an inbox that no AI agent answers yet, and that no page but our own may embed: set both next.
+#[utoipa::path(post, path = "/inboxes", tag = "Set-up", request_body = CreateInbox, responses(
+    (status = 200, description = "Made", body = InboxAnswer), InputErrors, AgentErrors,
+))]
+async fn create(
+    State(access): State<AccessState>,
+    ServedAt(served_at): ServedAt,
+    signed: Signed,
+    Json(input): Json<CreateInbox>,
+) -> ApiResult<Json<InboxAnswer>> {
+    signed.require(Right::Configure)?;
+    let new = NewInbox::named(
+        &field::line("name", &input.name, NAME_MAX)?,
+        AllowedOrigins::only_our_own(),
+    );
+    let (workspace, id, now) = (signed.workspace, access.ids.fresh(), access.clock.now());
+    let inbox = access
+        .db
+        .write(move |conn| {
+            let new = new.clone();
+            Box::pin(async move { store::create(conn, workspace, id, &new, now).await })
+        })
+        .await?;
+    Ok(Json(InboxAnswer::new(inbox, &served_at)))
 }
 
 #[derive(Debug, Deserialize, ToSchema)]

@@ -21,6 +21,20 @@ pub struct NewInbox {
     pub settings: InboxSettings,
 }
 
+impl NewInbox {
+    /// An inbox with the usual settings and a key of its own, answered by nobody yet.
+    #[must_use]
+    pub fn named(name: &str, allowed_origins: AllowedOrigins) -> Self {
+        Self {
+            name: name.to_owned(),
+            public_key: crate::access::secret::fresh_public_key(),
+            assistant: None,
+            allowed_origins,
+            settings: InboxSettings::default(),
+        }
+    }
+}
+
 /// What is to change; `None` leaves it.
 #[derive(Debug, Clone, Default)]
 pub struct InboxChange {

@@ -20,7 +20,7 @@ class Workbench {
   composerWish = $state(0)
 
   /** Puts text where the composer's cursor is; set by the composer on screen. */
-  insert: ((text: string) => void) | null = null
+  insert: ((text: string, mode?: Mode) => void) | null = null
 
   focusComposer(): void {
     this.panelScreen = false

@@ -418,6 +418,7 @@ impl Conversations {
             }
         };
         if let Some(id) = id {
+            store::wait_for_turn(conn, workspace, id).await?;
             let loaded = store::load(conn, workspace, id).await?;
             return Ok((loaded.ok_or(CommitError::NotFound("conversation"))?, false));
         }

@@ -5,8 +5,8 @@
 //! pending turn runs once.
 //!
 //! How exactly each point is hit:
-//! - *between acknowledgement and lease*: exactly. The turn waits for more words (`turn.debounce_ms`) when the kill comes, and
-//!   that the model was not asked before is asserted.
+//! - *between acknowledgement and lease*: exactly. The turn waits for more words (`turn.debounce_ms`) when the kill comes, and a
+//!   look at the database before the next start tells whether it still waited; kills that came too late are not counted.
 //! - *mid-stream*: exactly. The model stops at a gate behind the first sentence, the visitor has read it, then the kill comes;
 //!   in every other round an agent's takeover has been acknowledged in between.
 //! - *before the acknowledgement*: by a spread. The kill comes 0 to 12 ms after the request was sent, so some rounds find
@@ -300,23 +300,33 @@ async fn before_the_acknowledgement(engine: Engine) {
 async fn between_acknowledgement_and_lease(engine: Engine) {
     let scene = Scene::new(engine).await;
     let mut process = scene.start().await;
-    for round in 0..rounds(engine) {
-        let words = format!("question B{round}: how long does a refund take?");
+    let (mut hit, mut late) = (0, 0);
+    while hit < rounds(engine) {
+        assert!(
+            late <= rounds(engine),
+            "the machine is too slow: {late} kills came after the lease"
+        );
+        let words = format!("question B{}: how long does a refund take?", hit + late);
         let visitor = scene.visitor(&process, "Rina").await;
         let answer = visitor.write_as(&fresh_client_id(), &words).await;
         process.kill().await;
         let id = scene.acknowledge(&answer.ok());
-        assert_eq!(scene.asked(&words), 0, "the turn had been leased when the kill came");
+        let leases = Watch::open(&scene.place).await.leases(&id).await;
         process = scene.start().await;
         let visitor = visitor.at(&process.origin);
         drop(answered(&visitor).await);
         check_messages(&visitor.messages().await, &words, 1);
+        if leases > 0 {
+            late += 1;
+            continue;
+        }
+        hit += 1;
         assert_eq!(scene.asked(&words), 1, "the pending turn ran more than once");
         let kinds = scene.agent(&process).kinds(&id).await;
         let started = kinds.iter().filter(|kind| *kind == "turn_started").count();
         assert_eq!(started, 1, "{kinds:?}");
     }
-    let what = format!("{} kills between acknowledgement and lease", rounds(engine));
+    let what = format!("{hit} kills between acknowledgement and lease, {late} more came too late");
     scene.end(process, &what).await;
 }
 
@@ -386,19 +396,24 @@ impl Watch {
     async fn answered(&mut self, conversation: &str) {
         const ASK: &str =
             "SELECT count(*) FROM message WHERE conversation = $1 AND author_kind = 'assistant'";
-        loop {
-            let count: Result<i64, sqlx::Error> = match self {
-                Self::Sqlite(conn) => {
-                    sqlx::query_scalar(ASK).bind(conversation).fetch_one(conn).await
-                }
-                Self::Postgres(conn) => {
-                    sqlx::query_scalar(ASK).bind(conversation).fetch_one(conn).await
-                }
-            };
-            if count.expect("asks the database") > 0 {
-                return;
+        while self.count(ASK, conversation).await == 0 {}
+    }
+
+    /// How often a turn of this conversation was leased.
+    async fn leases(mut self, conversation: &str) -> i64 {
+        const ASK: &str =
+            "SELECT count(*) FROM event WHERE conversation = $1 AND kind = 'turn_started'";
+        self.count(ASK, conversation).await
+    }
+
+    async fn count(&mut self, ask: &'static str, conversation: &str) -> i64 {
+        let count: Result<i64, sqlx::Error> = match self {
+            Self::Sqlite(conn) => sqlx::query_scalar(ask).bind(conversation).fetch_one(conn).await,
+            Self::Postgres(conn) => {
+                sqlx::query_scalar(ask).bind(conversation).fetch_one(conn).await
             }
-        }
+        };
+        count.expect("asks the database")
     }
 }
 

@@ -19,16 +19,16 @@ const ANSWER: &str = "Refunds take five working days. The money goes back to the
 /// Behind the first sentence, in the second one.
 const MIDDLE: usize = 8;
 /// How long one reply may take in these journeys.
-const BUDGET: Duration = Duration::from_secs(5);
+const BUDGET: Duration = Duration::from_secs(8);
 /// What a busy machine may add to that.
 const SLACK: Duration = Duration::from_secs(10);
 
 /// Short patience, so that the journeys need none.
 fn impatient(config: &mut Config) {
-    config.turn.budget_ms = millis(5_000);
-    config.turn.judge_deadline_ms = millis(700);
+    config.turn.budget_ms = millis(8_000);
+    config.turn.judge_deadline_ms = millis(2_000);
     for endpoint in config.models.endpoints.values_mut() {
-        endpoint.timeout_ms = millis(600);
+        endpoint.timeout_ms = millis(1_500);
         endpoint.connect_timeout_ms = millis(500);
     }
 }

@@ -6,7 +6,7 @@ use super::row::{from_json, parse, parse_opt};
 use crate::assistant::inbox::InboxSettings;
 use crate::clock::Timestamp;
 use crate::conversation::state::{Conversation, Policy};
-use crate::db::{Conn, DbError, sql};
+use crate::db::{Conn, DbError, EngineKind, sql};
 use crate::ids::{AgentId, AssistantId, ContactId, ConversationId, InboxId, WorkspaceId};
 
 /// A conversation with the facts of its inbox that a step asks for.
@@ -47,6 +47,23 @@ impl TryFrom<LoadedRow> for Loaded {
             lease_until: row.lease_until.map(Timestamp::from_millis),
         })
     }
+}
+
+/// On PostgreSQL many may want to change one conversation at once: they stand in line for its row, first come first
+/// served, instead of colliding until one of them gives up. SQLite has one writer.
+pub(in crate::conversation) async fn wait_for_turn(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    id: ConversationId,
+) -> Result<(), DbError> {
+    if conn.kind() == EngineKind::Postgres {
+        sql("SELECT id FROM conversation WHERE workspace = $1 AND id = $2 FOR UPDATE")
+            .bind(workspace)
+            .bind(id)
+            .optional::<(String,)>(conn)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Loads a conversation for a step.

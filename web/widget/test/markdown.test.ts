@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseMarkdown, safeLink, type Block, type Inline } from "../../shared/markdown.ts";
+import { parseMarkdown, plainText, safeLink, type Block, type Inline } from "../../shared/markdown.ts";
 
 const BASE = "https://shop.example";
 
@@ -83,4 +83,10 @@ test("a long hostile text costs as much as any long text", () => {
     parseMarkdown(text, BASE);
     assert.ok(performance.now() - begun < 1_500, `${JSON.stringify(piece)} took ${performance.now() - begun} ms`);
   }
+});
+
+test("without its marks, on one line", () => {
+  const text = "Go to **Account > *Cancel***, then:\n\n- [pick](/help/x) a day\n- `save`\nand wait";
+  assert.equal(plainText(text), "Go to Account > Cancel, then: pick a day save and wait");
+  assert.equal(plainText("2 * 3 ** 4"), "2 * 3 ** 4");
 });

@@ -329,12 +329,9 @@ fn validate_models(config: &Config) -> Result<(), Wrong> {
                 "is missing: the model's name on that server (flag --model-name)",
             );
         }
-        if endpoint.max_reply_tokens >= endpoint.context_tokens {
-            return wrong(key("max_reply_tokens"), "must be smaller than context_tokens");
-        }
     }
     let known =
-        |name: &str| matches!(name, BUILT_IN | SCRIPTED) || models.endpoints.contains_key(name);
+        |name: &str| name == BUILT_IN || models.endpoints.contains_key(name);
     let chosen = Task::ALL.iter().map(|task| (task.key(), models.of(*task)));
     for (key, name) in chosen.chain(models.fallback.iter().map(|name| ("fallback", name.as_str())))
     {

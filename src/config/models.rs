@@ -1,19 +1,19 @@
 //! Which model does which task, and where it answers.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64};
 
 use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
-use super::{n32, n64, nsize};
+use super::{n32, n64};
 
 /// The name that stands for the model inside the binary: quotes the best passages, no server needed.
 pub const BUILT_IN: &str = "built-in";
 /// The name that stands for the model that follows a script: demonstrations and tests.
 pub const SCRIPTED: &str = "scripted";
 
-/// Chat models and which task uses which: the name of an endpoint, `built-in` or `scripted`.
+/// Chat models and which task uses which: the name of an endpoint, or `built-in`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Models {
@@ -99,14 +99,10 @@ pub struct Endpoint {
     pub model: String,
     /// How many tokens prompt and reply may have together.
     pub context_tokens: NonZeroU32,
-    /// How many tokens a reply may have.
-    pub max_reply_tokens: NonZeroU32,
     /// How long to wait for a connection.
     pub connect_timeout_ms: NonZeroU64,
     /// How long to wait for the next piece of a reply.
     pub timeout_ms: NonZeroU64,
-    /// Requests at once.
-    pub concurrent: NonZeroUsize,
 }
 
 impl Default for Endpoint {
@@ -116,10 +112,8 @@ impl Default for Endpoint {
             api_key: None,
             model: String::new(),
             context_tokens: n32(16_384),
-            max_reply_tokens: n32(1_024),
             connect_timeout_ms: n64(3_000),
             timeout_ms: n64(20_000),
-            concurrent: nsize(16),
         }
     }
 }

@@ -330,8 +330,7 @@ fn validate_models(config: &Config) -> Result<(), Wrong> {
             );
         }
     }
-    let known =
-        |name: &str| name == BUILT_IN || models.endpoints.contains_key(name);
+    let known = |name: &str| name == BUILT_IN || models.endpoints.contains_key(name);
     let chosen = Task::ALL.iter().map(|task| (task.key(), models.of(*task)));
     for (key, name) in chosen.chain(models.fallback.iter().map(|name| ("fallback", name.as_str())))
     {

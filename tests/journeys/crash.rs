@@ -10,10 +10,11 @@
 //! - *mid-stream*: exactly. The model stops at a gate behind the first sentence, the visitor has read it, then the kill comes;
 //!   in every other round an agent's takeover has been acknowledged in between.
 //! - *before the acknowledgement*: by a spread. The kill comes 0 to 12 ms after the request was sent, so some rounds find
-//!   nothing stored, some a message that was stored and never acknowledged, and some an acknowledgement. How many of each is
+//!   nothing stored, some a message that was stored and never acknowledged, and some an acknowledgement; the last are not counted. How many of each is
 //!   printed with the seed (`BATON_TEST_SEED` repeats it, as far as two processes repeat).
 //! - *between commit and delivery*: by observation. A second connection asks the database for the answer over and over and the
-//!   kill comes at its first sight, usually before, sometimes after the frame has left; both are counted and printed.
+//!   kill comes at its first sight, usually before, sometimes after the frame has left; on SQLite only the
+//!   first are counted, both are printed.
 //!
 //! The process is `baton serve` on a database that the test has filled, since `baton demo` hashes three passwords at every
 //! start. Starting takes some hundred milliseconds in a debug build; the longest is printed.
@@ -48,6 +49,9 @@ const ANSWER: &str =
 const DEBOUNCE: &str = "150";
 /// The shortest lease the configuration takes: on PostgreSQL the next process waits for its end.
 const LEASE: &str = "1000";
+
+/// Kills that may miss a point that cannot be hit exactly; they are checked like the others, and not counted.
+const MOST_LATE: usize = 200;
 
 /// How often each point is hit.
 fn rounds(engine: Engine) -> usize {
@@ -253,7 +257,9 @@ async fn before_the_acknowledgement(engine: Engine) {
     let mut chance = StdRng::seed_from_u64(seed);
     let (mut nothing, mut unacknowledged, mut acknowledged) = (0, 0, 0);
     let mut process = scene.start().await;
-    for round in 0..rounds(engine) {
+    while nothing + unacknowledged < rounds(engine) {
+        let round = nothing + unacknowledged + acknowledged;
+        assert!(acknowledged <= MOST_LATE, "nearly every kill came after the acknowledgement");
         let words = format!("question A{round}: how long does a refund take?");
         let visitor = scene.visitor(&process, "Rina").await;
         let client_id = fresh_client_id();
@@ -421,7 +427,14 @@ async fn between_commit_and_delivery(engine: Engine) {
     let scene = Scene::new(engine).await;
     let (mut delivered, mut undelivered) = (0, 0);
     let mut process = scene.start().await;
-    for round in 0..rounds(engine) {
+    // PostgreSQL's answer is seen later than it is sent as often as not: there the kills are counted, not the hits.
+    let short = |delivered: usize, undelivered: usize| match engine {
+        Engine::Sqlite => undelivered < rounds(engine),
+        Engine::Postgres => delivered + undelivered < rounds(engine),
+    };
+    while short(delivered, undelivered) {
+        let round = delivered + undelivered;
+        assert!(delivered <= MOST_LATE, "nearly every kill came after the delivery");
         let marker = format!("question D{round}:");
         let words = format!("{marker} how long does a refund take?");
         let gate = Gate::after(8);

@@ -6,7 +6,7 @@ SHELL := /bin/bash
 export CARGO_TERM_COLOR ?= never
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
 
-.PHONY: help run test web check test-rust test-web test-browser soak clean
+.PHONY: help run test web check test-rust test-web test-browser test-fuzz test-api soak clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,7 +32,7 @@ check: web ## Format, lints, docs, licences and sources of dependencies, web typ
 	tools/check-dependencies
 	cd web && npm run check --silent
 
-test: web test-rust test-web test-browser ## Install what tests need if missing, run every test
+test: web test-rust test-web test-browser test-fuzz test-api ## Install what tests need if missing, run every test
 
 test-rust: web
 	tools/install-test-tools
@@ -45,6 +45,15 @@ test-browser: web
 	tools/install-test-tools
 	cargo build --bin baton
 	cd tests/browser && npm ci --no-audit --no-fund --loglevel=error && npm test --silent
+
+test-fuzz:
+	tools/install-test-tools
+	tools/fuzz
+
+test-api: web
+	tools/install-test-tools
+	cargo build --bin baton
+	tools/check-api
 
 soak: ## What takes longer: thousands of seeds
 	PROPTEST_CASES=20000 cargo test --lib conversation::

@@ -245,4 +245,13 @@ impl Config {
     pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         load::load(sources)
     }
+
+    /// Reads a configuration of one file with these words.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn of_text(text: &str) -> Result<Loaded, ConfigError> {
+        load::of_text(text)
+    }
 }

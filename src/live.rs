@@ -155,6 +155,15 @@ async fn greet(state: &AppState, socket: &mut Socket, page: &Page) -> Gone {
     }
 }
 
+/// Reads a text as each kind of frame that clients send.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_anything(text: &str) {
+    let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else { return };
+    let _first = serde_json::from_value::<Hello>(value.clone());
+    crate::inbox::live::read_anything(&value);
+    crate::widget::live::read_anything(&value);
+}
+
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

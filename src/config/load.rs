@@ -113,8 +113,20 @@ pub enum ConfigError {
 }
 
 pub(super) fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
+    lay(read_file(sources)?, sources)
+}
+
+/// A file of these words alone.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn of_text(text: &str) -> Result<Loaded, ConfigError> {
+    let path = PathBuf::from(DEFAULT_FILE);
+    lay(Some((path.clone(), parse(&path, text)?)), &Sources::default())
+}
+
+/// Lays variables and flags over a file.
+fn lay(file: Option<(PathBuf, toml::Table)>, sources: &Sources) -> Result<Loaded, ConfigError> {
     let mut origins = Origins::new();
-    let mut tree = match read_file(sources)? {
+    let mut tree = match file {
         Some((path, table)) => {
             let tree = Node::from_toml(toml::Value::Table(table));
             tree.leaves("", &mut |key| {
@@ -175,12 +187,15 @@ fn read_file(sources: &Sources) -> Result<Option<(PathBuf, toml::Table)>, Config
             path
         }
     };
-    let text = read(&path)?;
-    let table = text.parse::<toml::Table>().map_err(|error| ConfigError::Syntax {
-        path: path.clone(),
-        message: error.to_string().trim().to_owned(),
-    })?;
+    let table = parse(&path, &read(&path)?)?;
     Ok(Some((path, table)))
+}
+
+fn parse(path: &Path, text: &str) -> Result<toml::Table, ConfigError> {
+    text.parse::<toml::Table>().map_err(|error| ConfigError::Syntax {
+        path: path.to_owned(),
+        message: error.to_string().trim().to_owned(),
+    })
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {

@@ -35,6 +35,12 @@ enum Said {
     Watch { conversation_id: Option<ConversationId> },
 }
 
+/// Reads a value as a frame that a client sends.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_anything(value: &serde_json::Value) {
+    let _frame = serde_json::from_value::<Said>(value.clone());
+}
+
 /// What an agent hears.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

@@ -27,6 +27,12 @@ enum Said {
     Ping,
 }
 
+/// Reads a value as a frame that a client sends.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_anything(value: &serde_json::Value) {
+    let _frame = serde_json::from_value::<Said>(value.clone());
+}
+
 /// What a visitor hears.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

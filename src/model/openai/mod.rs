@@ -37,6 +37,26 @@ pub fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
+/// Reads bytes as a whole answer, as events of a stream and as the body of a refusal.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_anything(bytes: &[u8]) {
+    for status in [400, 401, 404, 429, 500] {
+        let error = transport::refusal(status, &String::from_utf8_lossy(bytes));
+        assert!(!error.code().is_empty());
+    }
+    let mut thinking = wire::Thinking::default();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let Ok(value) = serde_json::from_slice(line) else { continue };
+        if let Ok(chunk) = wire::chunk(&value) {
+            let _shown = thinking.push(chunk.text);
+        }
+        if let Ok(completion) = wire::completion(&value, "asked-for") {
+            assert!(!completion.model.is_empty());
+        }
+    }
+    let _held = thinking.finish();
+}
+
 /// A secret that does not print.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ApiKey(String);

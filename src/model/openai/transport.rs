@@ -263,6 +263,12 @@ fn message_of(value: &Value) -> Option<String> {
     }
 }
 
+/// What a refusal with this status and body means.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn refusal(status: u16, body: &str) -> ModelError {
+    by_status(StatusCode::from_u16(status).unwrap_or_default(), None, body)
+}
+
 /// An error object inside a successful answer; its code may be a status.
 pub(super) fn inner_error(error: &Value) -> ModelError {
     let code = error.get("code").or_else(|| error.get("status"));

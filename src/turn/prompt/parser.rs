@@ -106,9 +106,10 @@ impl AnswerParser {
             self.pending = pending;
             self.flush(&mut clean);
         }
-        let mut last = self.release(&clean).concat();
-        if self.control.is_none() {
-            last.push_str(self.sentences.finish().unwrap_or_default().trim_end());
+        let mut last = self.sentences.push(&clean).concat();
+        last.push_str(self.sentences.finish().unwrap_or_default().trim_end());
+        if self.control.is_some() {
+            last.clear();
         }
         // What is all punctuation (the empty shell of a mark in bold) is not worth a message.
         if self.released.is_empty() && !last.contains(char::is_alphanumeric) && !is_symbolic(&last)
@@ -155,8 +156,12 @@ impl AnswerParser {
     /// Decides what the pending bracket is, as soon as that is certain.
     fn settle(&mut self, clean: &mut String) {
         let double = self.pending.starts_with("[[");
-        // `[[handoff: the reason]]`: the reason inside the mark instead of behind it.
-        if double && let Some(control) = self.pending.strip_suffix(':').and_then(control) {
+        // `[[handoff: the reason]]`: the reason inside the mark instead of behind it, with or without the colon.
+        let name = self.pending.trim_end_matches(|c: char| !c.is_alphabetic() && c != ']');
+        if double
+            && name.len() < self.pending.len()
+            && let Some(control) = control(name)
+        {
             self.control = Some(control);
             self.pending.clear();
             return;
@@ -301,6 +306,27 @@ mod tests {
         let expected = Outcome::Answer { text: shown.to_owned(), cited: cited.to_vec() };
         assert_eq!(outcome, expected, "{text}");
         assert_eq!(sentences.concat().trim_end(), shown, "{text}");
+    }
+
+    #[test]
+    fn what_an_unclosed_bracket_holds_back_is_said_once() {
+        check("It takes 5 days. [see the page. Free", "It takes 5 days. [see the page. Free", &[]);
+    }
+
+    #[test]
+    fn a_mark_may_hold_its_reason_without_a_colon() {
+        for text in [
+            "[[handoff refund above the limit]]",
+            "[[hand-off: refund above the limit]]",
+            "[[HANDOFF refund above the limit, so that a colleague has to look]]",
+        ] {
+            let (shown, outcome) = parse(text, 3);
+            assert!(shown.is_empty(), "{shown:?}");
+            let Outcome::Handoff { reason } = outcome else { panic!("{text}: {outcome:?}") };
+            assert!(reason.starts_with("refund above the limit"), "{reason}");
+        }
+        let (_, outcome) = parse("[[no answer (not in the passages)]]", 3);
+        assert_eq!(outcome, Outcome::NoAnswer);
     }
 
     #[test]

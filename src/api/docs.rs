@@ -58,6 +58,9 @@ pub enum InputErrors {
 /// What any operation on one thing may answer.
 #[derive(IntoResponses)]
 pub enum MissingErrors {
+    /// The id in the address is none (`invalid`).
+    #[response(status = 400)]
+    Invalid(ErrorAnswer),
     /// There is no such thing in this workspace (`not_found`).
     #[response(status = 404)]
     NotFound(ErrorAnswer),

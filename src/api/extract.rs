@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 use super::error::ApiError;
+use super::strict;
 
 /// How many rows a page has when the client does not say.
 pub const DEFAULT_LIMIT: u32 = 50;
@@ -82,19 +83,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let inner = error.inner();
-        if inner.is_syntax() || inner.is_eof() {
-            return ApiError::malformed(format!("The body is not valid JSON: {inner}."));
-        }
-        at_fault(&path, &inner.to_string())
-    })?;
-    deserializer
-        .end()
+    let value: serde_json::Value = serde_json::from_slice(bytes)
         .map_err(|error| ApiError::malformed(format!("The body is not valid JSON: {error}.")))?;
-    Ok(value)
+    strict::read(value)
+        .map_err(|error| at_fault(&error.path().to_string(), &error.inner().to_string()))
 }
 
 /// Joins the path serde walked with the field its message names, since a missing field has no path of its own.

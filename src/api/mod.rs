@@ -9,6 +9,7 @@ pub mod extract;
 pub mod headers;
 pub mod layers;
 pub mod reference;
+mod strict;
 
 pub use docs::{AgentErrors, InputErrors, MissingErrors, OpenErrors};
 pub use error::{ApiError, ErrorAnswer};

@@ -29,8 +29,10 @@ const DEFAULT_ITEMS: u32 = 100;
 #[into_params(parameter_in = Query)]
 pub struct TimelineQuery {
     /// Only events after this seq, the oldest first.
+    #[param(format = "uint64")]
     after: Option<u64>,
     /// The last events before this seq.
+    #[param(format = "uint64")]
     before: Option<u64>,
     /// How many at most (1 to 500; 100 when absent).
     limit: Option<u32>,

@@ -115,7 +115,7 @@ struct ArticlesQuery {
 #[utoipa::path(get, path = "/knowledge-bases/{id}/articles", tag = "Knowledge",
     params(("id" = KnowledgeBaseId, Path, description = "The base"), ArticlesQuery),
     responses(
-        (status = 200, description = "One page", body = Items<ArticleRow>), MissingErrors, AgentErrors,
+        (status = 200, description = "One page", body = Items<ArticleRow>), InputErrors, MissingErrors, AgentErrors,
     ))]
 async fn articles(
     State(knowledge): State<Knowledge>,
@@ -294,7 +294,7 @@ struct SearchQuery {
 #[utoipa::path(get, path = "/knowledge-bases/{id}/search", tag = "Knowledge",
     params(("id" = KnowledgeBaseId, Path, description = "The base"), SearchQuery),
     responses(
-        (status = 200, description = "Best first", body = Items<Found>), MissingErrors, AgentErrors,
+        (status = 200, description = "Best first", body = Items<Found>), InputErrors, MissingErrors, AgentErrors,
     ))]
 async fn search(
     State(knowledge): State<Knowledge>,

@@ -31,8 +31,10 @@ fn whose(visitor: &Visitor) -> Whose {
 #[into_params(parameter_in = Query)]
 pub struct Which {
     /// Only those after this number: to resume or poll.
+    #[param(format = "uint64")]
     after: Option<u64>,
     /// Those before this number: history.
+    #[param(format = "uint64")]
     before: Option<u64>,
 }
 

@@ -41,7 +41,7 @@ pub use store::KnowledgeBase;
 
 #[cfg(test)]
 #[path = "../../tests/doubles/qdrant/mod.rs"]
-mod qdrant_double;
+pub(crate) mod qdrant_double;
 
 #[cfg(test)]
 mod shelf;

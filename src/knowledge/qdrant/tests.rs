@@ -209,6 +209,7 @@ async fn what_does_not_add_up_is_made_anew() {
         points.insert(uuid::Uuid::nil().to_string(), ghost.expect("is there"));
     });
     world.check(&world.node(), &question).await;
+    world.check_stored();
     // One too many was deleted; the marker says all is well.
     world.double.with_store(|store| {
         let points = &mut store.collections.values_mut().next().expect("is there").points;
@@ -216,6 +217,7 @@ async fn what_does_not_add_up_is_made_anew() {
         points.remove(&id.expect("is there"));
     });
     world.check(&world.node(), &visitor).await;
+    world.check_stored();
     // An older backup of the database came back.
     let points = world.corpus.points(12);
     world.fill(1);

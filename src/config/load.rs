@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::index::IndexBackend;
 use super::Config;
+use super::index::IndexBackend;
 use super::layer::Node;
 use super::models::{BUILT_IN, EmbeddingProvider, SCRIPTED, Task};
 

@@ -176,7 +176,8 @@ impl Base {
 
     /// Without these slots, the others packed again.
     fn without(&self, dead: &HashSet<u32>) -> Self {
-        let mut kept = Self { revision: self.revision, dimensions: self.dimensions, ..Self::default() };
+        let mut kept =
+            Self { revision: self.revision, dimensions: self.dimensions, ..Self::default() };
         let mut moved: Vec<Option<u32>> = Vec::with_capacity(self.len());
         for slot in 0..index32(self.len()) {
             if dead.contains(&slot) {
@@ -231,8 +232,7 @@ impl Building {
 
     /// Ready to be read.
     pub fn finish(self, revision: i64) -> Base {
-        let mut base =
-            if self.dead.is_empty() { self.base } else { self.base.without(&self.dead) };
+        let mut base = if self.dead.is_empty() { self.base } else { self.base.without(&self.dead) };
         base.revision = revision;
         base
     }

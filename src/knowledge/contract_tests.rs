@@ -92,12 +92,13 @@ async fn walls_hold() {
         for base in [ours, sibling, foreign] {
             for (reader, expected) in [(Reader::Visitor, 1), (Reader::Agent, 2)] {
                 for text in ["refund", ""] {
-                    let found = ask(&*node, &shelf, &[base], &Ask::new(reader, text, north.clone())).await;
+                    let found =
+                        ask(&*node, &shelf, &[base], &Ask::new(reader, text, north.clone())).await;
                     let own: Vec<Point> = shelf.points(base);
                     assert_eq!(found.hits.len(), expected);
-                    assert!(found.hits.iter().all(|hit| own
-                        .iter()
-                        .any(|p| p.chunk == hit.chunk && reader.may_read(p.audience))));
+                    assert!(found.hits.iter().all(|hit| {
+                        own.iter().any(|p| p.chunk == hit.chunk && reader.may_read(p.audience))
+                    }));
                 }
             }
         }
@@ -133,7 +134,8 @@ async fn both_lists_are_fused() {
 /// Same chunks in the same order with the same scores; cosines may differ in the last digits.
 #[track_caller]
 fn check_same(found: &[Hit], expected: &[Hit]) {
-    let plain = |hits: &[Hit]| -> Vec<_> { hits.iter().map(|hit| (hit.chunk, hit.score)).collect() };
+    let plain =
+        |hits: &[Hit]| -> Vec<_> { hits.iter().map(|hit| (hit.chunk, hit.score)).collect() };
     assert_eq!(plain(found), plain(expected));
     for (a, b) in found.iter().zip(expected) {
         match (a.cosine, b.cosine) {
@@ -184,8 +186,12 @@ fn shuffle(corpus: &mut Corpus, shelf: &Shelf, base: super::index::BaseKey) {
     };
     let again = |point: &Point, dense| Point { dense, ..point.clone() };
     let vector = Some(corpus.vector(DIMENSIONS));
-    let put =
-        vec![flipped(&all[1]), again(&all[2], None), again(&all[3], vector), corpus.point(DIMENSIONS)];
+    let put = vec![
+        flipped(&all[1]),
+        again(&all[2], None),
+        again(&all[3], vector),
+        corpus.point(DIMENSIONS),
+    ];
     shelf.edit(base, put, &[all[0].chunk]);
 }
 
@@ -301,12 +307,16 @@ async fn odd_questions_and_empty_bases_are_answered() {
         assert_eq!(found(by(vec![(0, 1.0), (u32::MAX, 1.0)], None)).await.hits, []);
         assert_eq!(chunks(&found(by(vec![(word, 1.0), (word, 1.0)], None)).await), alpha);
         assert_eq!(found(by(vec![(word, 0.0)], None)).await.hits, []);
-        assert_eq!(found(Ask { limit: 0, ..by(vec![(word, 1.0)], Some(nothing.clone())) }).await.hits, []);
+        assert_eq!(
+            found(Ask { limit: 0, ..by(vec![(word, 1.0)], Some(nothing.clone())) }).await.hits,
+            []
+        );
         // A vector of nothing is equally far from everything, and a question of nothing too.
         assert_eq!(found(by(vec![], Some(nothing))).await.hits.len(), 2);
         // A vector of another length is no vector of this space.
         assert_eq!(chunks(&found(by(vec![(word, 1.0)], Some(vec![1.0; 3]))).await), alpha);
-        let alone = ask(&*node, &shelf, &[empty], &by(vec![(word, 1.0)], Some(toward(&[1.0])))).await;
+        let alone =
+            ask(&*node, &shelf, &[empty], &by(vec![(word, 1.0)], Some(toward(&[1.0])))).await;
         assert_eq!((alone.hits, alone.degraded), (vec![], None));
         assert_eq!(ask(&*node, &shelf, &[], &by(vec![(word, 1.0)], None)).await.hits, []);
     })

@@ -57,7 +57,8 @@ impl Follower {
         key: BaseKey,
         revision: i64,
     ) -> Result<Vec<Language>, KnowledgeError> {
-        let known = self.languages.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let known =
+            self.languages.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some((at, languages)) = known
             && at >= revision
         {

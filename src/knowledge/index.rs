@@ -248,7 +248,9 @@ pub struct Hit {
 }
 
 /// Why a search was not what it should be, although it was answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Degraded {
     /// The index that compares meanings did not answer: words alone decided.

@@ -164,7 +164,8 @@ async fn load(
     let (mut held, mut to) = (held, to);
     for _ in 0..LOADS {
         let since = held.as_ref().map_or(0, |base| base.revision);
-        let mut next = blocking(move || held.map_or_else(Building::default, |h| Building::from(&h))).await?;
+        let mut next =
+            blocking(move || held.map_or_else(Building::default, |h| Building::from(&h))).await?;
         let mut cursor = Some(Cursor::after(since));
         while let Some(from) = cursor {
             let page = source.changed(key, from, want).await?;
@@ -244,7 +245,8 @@ impl Snapshot {
     fn search(&self, query: &IndexQuery<'_>) -> Vec<super::index::Hit> {
         let bases = &self.bases;
         let words = rank::lexical(bases, query, FUSED_HITS.max(query.limit));
-        let meanings = query.dense.map(|wanted| rank::nearest(bases, query.reader, wanted, FUSED_HITS));
+        let meanings =
+            query.dense.map(|wanted| rank::nearest(bases, query.reader, wanted, FUSED_HITS));
         rank::fused(bases, words, meanings.unwrap_or_default(), query.limit, |(base, slot)| {
             let (row, wanted) = bases[base].vector(slot).zip(query.dense)?;
             (row.len() == wanted.len()).then(|| rank::dot(row, wanted))
@@ -268,7 +270,8 @@ impl Reading for Snapshot {
         let vectors: usize = self.bases.iter().map(|base| base.vector_count()).sum();
         let hits = if query.dense.is_some() && vectors > LONG_SCAN {
             let (this, tokens) = (self.clone(), query.tokens.to_vec());
-            let (dense, reader, limit) = (query.dense.map(<[f32]>::to_vec), query.reader, query.limit);
+            let (dense, reader, limit) =
+                (query.dense.map(<[f32]>::to_vec), query.reader, query.limit);
             blocking(move || {
                 let dense = dense.as_deref();
                 this.search(&IndexQuery { reader, tokens: &tokens, dense, limit })

@@ -104,7 +104,8 @@ async fn the_best_are_the_best() {
         .collect();
     expected.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     let found = ask(&index, &shelf, &[base], &question).await;
-    let found: Vec<_> = found.hits.iter().map(|hit| (hit.cosine.expect("has one"), hit.chunk)).collect();
+    let found: Vec<_> =
+        found.hits.iter().map(|hit| (hit.cosine.expect("has one"), hit.chunk)).collect();
     assert_eq!(found, expected[..32]);
 }
 

@@ -29,10 +29,10 @@ mod tombstones;
 mod wire;
 
 pub use embedder::{EmbedError, EmbedPurpose, Embedder};
+pub use index::{Degraded, Health, IndexError, VectorIndex};
 pub use ingest::{FOLDER, IngestProblem, IngestReport};
 pub use memory::MemoryIndex;
 pub use passage::{Audience, Citation, Passage, PublicPassage};
-pub use index::{Degraded, Health, IndexError, VectorIndex};
 pub use put::{Change, Stored};
 pub use qdrant::{QdrantIndex, QdrantSettings};
 pub use search::Searched;

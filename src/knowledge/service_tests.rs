@@ -279,7 +279,9 @@ async fn only_new_chunks_are_embedded_and_a_broken_model_stops_nothing() {
 }
 
 async fn run(db: &Db, text: &'static str) -> u64 {
-    db.write(move |conn| Box::pin(async move { sql(text).execute(conn).await })).await.expect("runs")
+    db.write(move |conn| Box::pin(async move { sql(text).execute(conn).await }))
+        .await
+        .expect("runs")
 }
 
 #[tokio::test]
@@ -399,7 +401,8 @@ async fn another_embedding_model_takes_over_while_search_goes_on() {
         };
         let close = async |knowledge: &Knowledge| {
             let (workspace, bases) = (world.workspace, [world.base]);
-            let found = knowledge.find_public(workspace, &bases, "rfund tkes sx dys", None, 5).await;
+            let found =
+                knowledge.find_public(workspace, &bases, "rfund tkes sx dys", None, 5).await;
             let found = found.expect("searches");
             assert_eq!(found.degraded, None);
             found.passages.iter().any(|p| p.kept && p.why.contains("cosine"))
@@ -408,7 +411,13 @@ async fn another_embedding_model_takes_over_while_search_goes_on() {
         assert!(close(&old).await);
         let new = node(Arc::new(Others(Letters::default())));
         assert!(!close(&new).await, "no vector of this space yet");
-        assert_eq!(new.search_public(world.workspace, &[world.base], "refund", None, 5).await.expect("searches").len(), 1);
+        assert_eq!(
+            new.search_public(world.workspace, &[world.base], "refund", None, 5)
+                .await
+                .expect("searches")
+                .len(),
+            1
+        );
         assert_eq!(new.embed_missing(world.workspace).await.expect("embeds"), 2);
         assert_eq!(new.embed_missing(world.workspace).await.expect("embeds"), 0);
         assert!(close(&new).await);

@@ -84,7 +84,9 @@ impl Shelf {
     /// Every chunk there is.
     pub fn points(&self, base: BaseKey) -> Vec<Point> {
         let bases = lock(&self.bases);
-        bases.get(&base).map_or_else(Vec::new, |s| s.chunks.values().map(|(_, p)| p.clone()).collect())
+        bases
+            .get(&base)
+            .map_or_else(Vec::new, |s| s.chunks.values().map(|(_, p)| p.clone()).collect())
     }
 }
 
@@ -109,10 +111,8 @@ impl Source for Shelf {
         let more = points.len() > PAGE;
         points.truncate(PAGE);
         let last = points.last().filter(|_| more);
-        let next = last.map(|(revision, point)| Cursor {
-            revision: *revision,
-            chunk: Some(point.chunk),
-        });
+        let next =
+            last.map(|(revision, point)| Cursor { revision: *revision, chunk: Some(point.chunk) });
         let wanted = |(_, point): (i64, Point)| Point {
             tokens: if want.words() { point.tokens } else { TokenCounts::default() },
             dense: point.dense.filter(|_| want.vectors()),

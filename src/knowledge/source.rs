@@ -27,10 +27,9 @@ impl Source for DatabaseSource {
         drop(conn);
         let decoded = tokio::task::spawn_blocking(move || {
             let next = match rows.last() {
-                Some(last) if rows.len() == PAGE_ROWS => Some(Cursor {
-                    revision: last.revision,
-                    chunk: Some(parsed(&last.id)?),
-                }),
+                Some(last) if rows.len() == PAGE_ROWS => {
+                    Some(Cursor { revision: last.revision, chunk: Some(parsed(&last.id)?) })
+                }
                 _ => None,
             };
             let points = rows.into_iter().map(|row| point(row, want)).collect::<Result<_, _>>()?;

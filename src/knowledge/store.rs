@@ -281,12 +281,12 @@ pub async fn delete_article(
     sql("INSERT INTO chunk_removed (workspace, knowledge_base, chunk, revision, removed_at) \
          SELECT workspace, knowledge_base, id, CAST($3 AS BIGINT), CAST($4 AS BIGINT) FROM chunk \
          WHERE workspace = $1 AND article = $2")
-        .bind(workspace)
-        .bind(id)
-        .bind(revision)
-        .bind(now)
-        .execute(conn)
-        .await?;
+    .bind(workspace)
+    .bind(id)
+    .bind(revision)
+    .bind(now)
+    .execute(conn)
+    .await?;
     sql("DELETE FROM chunk WHERE workspace = $1 AND article = $2")
         .bind(workspace)
         .bind(id)

@@ -134,11 +134,7 @@ impl QdrantIndex {
     }
 
     /// Waits a while until Qdrant holds the bases at these revisions; what takes longer goes on in the background.
-    async fn bring(
-        &self,
-        wanted: &[(BaseKey, i64)],
-        source: &Arc<dyn Source>,
-    ) -> Option<Degraded> {
+    async fn bring(&self, wanted: &[(BaseKey, i64)], source: &Arc<dyn Source>) -> Option<Degraded> {
         let behind: Vec<(BaseKey, i64)> = wanted
             .iter()
             .copied()
@@ -251,7 +247,8 @@ impl Shared {
             Ok(Err(error)) => error,
             Err(_) => RemoteError::Away(format!("no answer within {:?}", self.timeout)),
         };
-        let surely = matches!(&error, RemoteError::Away(reason) if !reason.starts_with("no answer"));
+        let surely =
+            matches!(&error, RemoteError::Away(reason) if !reason.starts_with("no answer"));
         self.trouble(&error, surely).await;
         Err(Degraded::Away)
     }
@@ -264,7 +261,8 @@ impl VectorIndex for QdrantIndex {
         wanted: &[(BaseKey, i64)],
         source: &Arc<dyn Source>,
     ) -> Result<Box<dyn Reading>, IndexError> {
-        let wanted: Vec<(BaseKey, i64)> = wanted.iter().copied().filter(|(_, to)| *to > 0).collect();
+        let wanted: Vec<(BaseKey, i64)> =
+            wanted.iter().copied().filter(|(_, to)| *to > 0).collect();
         let words = self.words.snapshot(&wanted, source.as_ref());
         let (words, lag) = if self.shared.watch.is_away() {
             (words.await, Some(Degraded::Away))

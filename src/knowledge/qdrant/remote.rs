@@ -13,8 +13,8 @@ use ::qdrant_client::qdrant::{
     Condition, CountPointsBuilder, CreateCollectionBuilder, CreateFieldIndexCollectionBuilder,
     DeletePointsBuilder, Distance, FieldType, Filter, GetPointsBuilder, HnswConfigDiffBuilder,
     KeywordIndexParamsBuilder, PointId, PointStruct, PointsIdsList, Query, QueryBatchPointsBuilder,
-    QueryPoints, QueryPointsBuilder, Range, ScoredPoint, ScrollPointsBuilder, SearchParamsBuilder, UpsertPointsBuilder,
-    Value, VectorInput, VectorParamsBuilder, VectorParamsMap, vectors_config,
+    QueryPoints, QueryPointsBuilder, Range, ScoredPoint, ScrollPointsBuilder, SearchParamsBuilder,
+    UpsertPointsBuilder, Value, VectorInput, VectorParamsBuilder, VectorParamsMap, vectors_config,
 };
 use ::qdrant_client::{Qdrant, QdrantError};
 use sha2::{Digest, Sha256};
@@ -149,7 +149,8 @@ impl Remote {
 
     /// A collection of that name with other vectors is somebody else's.
     async fn check_vectors(&self) -> Result<(), RemoteError> {
-        let info = self.writes.collection_info(&self.collection).await.map_err(|e| self.error(e))?;
+        let info =
+            self.writes.collection_info(&self.collection).await.map_err(|e| self.error(e))?;
         let config = info.result.and_then(|info| info.config).and_then(|config| config.params);
         let dense = match config.and_then(|params| params.vectors_config).and_then(|v| v.config) {
             Some(vectors_config::Config::ParamsMap(mut all)) => all.map.remove(DENSE),
@@ -192,7 +193,12 @@ impl Remote {
     }
 
     /// Stores chunks as they were at a revision; those without a vector are left out.
-    pub async fn put(&self, base: BaseKey, as_of: i64, points: &[Point]) -> Result<(), RemoteError> {
+    pub async fn put(
+        &self,
+        base: BaseKey,
+        as_of: i64,
+        points: &[Point],
+    ) -> Result<(), RemoteError> {
         let at_once = (FLOATS_AT_ONCE / self.dimensions.max(1)).clamp(1, 256);
         let with_vector: Vec<(&Point, &[f32])> = points
             .iter()
@@ -306,8 +312,7 @@ impl Remote {
         // A marker is never near anything: it has no base to be filtered by.
         let mut dense = vec![0.0; self.dimensions];
         dense[0] = 1.0;
-        let payload =
-            [(MARKS, Value::from(base.base.to_string())), (AS_OF, Value::from(revision))];
+        let payload = [(MARKS, Value::from(base.base.to_string())), (AS_OF, Value::from(revision))];
         self.upsert(vec![self.point(base.base.uuid(), dense, payload)], revision).await
     }
 

@@ -110,9 +110,15 @@ async fn the_collection_is_set_up_once_whoever_comes_first() {
     let shape = world.double.with_store(|store| {
         let (name, made) = store.collections.iter().next().expect("is there");
         let dense = &made.params["dense"];
-        let index = |field: &str| made.indexes.get(field).map(|index| format!("{:?}", index.field_index_params));
-        assert!(index("knowledge_base").is_some_and(|params| params.contains("is_tenant: Some(true)")));
-        assert!(index("workspace").is_some() && index("audience").is_some() && index("as_of").is_some());
+        let index = |field: &str| {
+            made.indexes.get(field).map(|index| format!("{:?}", index.field_index_params))
+        };
+        assert!(
+            index("knowledge_base").is_some_and(|params| params.contains("is_tenant: Some(true)"))
+        );
+        assert!(
+            index("workspace").is_some() && index("audience").is_some() && index("as_of").is_some()
+        );
         (store.collections.len(), name.clone(), dense.size, dense.distance())
     });
     let name = shape.1.clone();
@@ -213,7 +219,10 @@ async fn what_does_not_add_up_is_made_anew() {
     // One too many was deleted; the marker says all is well.
     world.double.with_store(|store| {
         let points = &mut store.collections.values_mut().next().expect("is there").points;
-        let id = points.iter().find(|(_, p)| p.payload.contains_key("audience")).map(|(id, _)| id.clone());
+        let id = points
+            .iter()
+            .find(|(_, p)| p.payload.contains_key("audience"))
+            .map(|(id, _)| id.clone());
         points.remove(&id.expect("is there"));
     });
     world.check(&world.node(), &visitor).await;

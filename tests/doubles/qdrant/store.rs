@@ -38,7 +38,8 @@ fn invalid<T>(what: impl Into<String>) -> Done<T> {
 
 impl Store {
     fn named(&mut self, name: &str) -> Done<&mut Collection> {
-        let missing = || Status::not_found(format!("Not found: Collection `{name}` doesn't exist!"));
+        let missing =
+            || Status::not_found(format!("Not found: Collection `{name}` doesn't exist!"));
         self.collections.get_mut(name).ok_or_else(missing)
     }
 
@@ -126,7 +127,8 @@ impl Store {
         for point in request.points {
             let id = uuid(point.id.as_ref())?;
             let vectors = vectors(point.vectors, &collection.params)?;
-            if let (Some(filter), Some(there)) = (&request.update_filter, collection.points.get(&id))
+            if let (Some(filter), Some(there)) =
+                (&request.update_filter, collection.points.get(&id))
                 && !matches(filter, &id, there)?
             {
                 continue;
@@ -184,7 +186,8 @@ impl Store {
 
     pub fn scroll(&mut self, request: q::ScrollPoints) -> Done<q::ScrollResponse> {
         let collection = self.named(&request.collection_name)?;
-        let from = request.offset.as_ref().map(|id| uuid(Some(id))).transpose()?.unwrap_or_default();
+        let from =
+            request.offset.as_ref().map(|id| uuid(Some(id))).transpose()?.unwrap_or_default();
         let filter = request.filter.unwrap_or_default();
         let mut result = Vec::new();
         let mut next_page_offset = None;

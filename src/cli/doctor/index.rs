@@ -7,12 +7,9 @@ use crate::server;
 const WHAT: &str = "qdrant";
 
 pub(super) async fn check(config: &Config) -> Check {
-    let embedder = match server::embedder(&config.embeddings).await {
-        Ok(embedder) => embedder,
-        Err(_) => {
-            let found = "not looked at: which collection is ours depends on the embedding model";
-            return Check::warn(WHAT, found, "correct [embeddings] first");
-        }
+    let Ok(embedder) = server::embedder(&config.embeddings).await else {
+        let found = "not looked at: which collection is ours depends on the embedding model";
+        return Check::warn(WHAT, found, "correct [embeddings] first");
     };
     let shown = config.index.url.as_deref().unwrap_or_default();
     let qdrant = match server::qdrant(config, embedder.as_deref()) {

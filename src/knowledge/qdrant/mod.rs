@@ -109,7 +109,7 @@ impl QdrantIndex {
     /// # Errors
     /// What is wrong.
     pub async fn check(&self) -> Result<String, IndexError> {
-        self.shared.remote.ping().await.map_err(failed)?;
+        self.shared.remote.ping().await?;
         Ok(self.shared.remote.collection().to_owned())
     }
 
@@ -118,7 +118,7 @@ impl QdrantIndex {
     /// # Errors
     /// When the server does not answer.
     pub async fn other_collections(&self) -> Result<Vec<String>, IndexError> {
-        self.shared.remote.others().await.map_err(failed)
+        Ok(self.shared.remote.others().await?)
     }
 
     /// Deletes our collections of other vector spaces and says which.
@@ -128,7 +128,7 @@ impl QdrantIndex {
     pub async fn drop_other_collections(&self) -> Result<Vec<String>, IndexError> {
         let others = self.other_collections().await?;
         for name in &others {
-            self.shared.remote.drop_collection(name).await.map_err(failed)?;
+            self.shared.remote.drop_collection(name).await?;
         }
         Ok(others)
     }
@@ -153,8 +153,10 @@ impl QdrantIndex {
     }
 }
 
-fn failed(error: RemoteError) -> IndexError {
-    IndexError::Failed(error.to_string())
+impl From<RemoteError> for IndexError {
+    fn from(error: RemoteError) -> Self {
+        Self::Failed(error.to_string())
+    }
 }
 
 impl Shared {
@@ -192,7 +194,7 @@ impl Shared {
             }
             Err(FollowError::Remote(error)) => {
                 self.trouble(&error, true).await;
-                Err(failed(error))
+                Err(error.into())
             }
         }
     }
@@ -281,8 +283,8 @@ impl VectorIndex for QdrantIndex {
         self.words.forget(base).await?;
         let followed = self.shared.followed(base);
         let _mine = followed.gate.lock().await;
-        self.shared.remote.ensure().await.map_err(failed)?;
-        self.shared.remote.forget(base).await.map_err(failed)?;
+        self.shared.remote.ensure().await?;
+        self.shared.remote.forget(base).await?;
         followed.at.store(0, Ordering::Release);
         Ok(())
     }

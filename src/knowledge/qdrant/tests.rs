@@ -93,7 +93,7 @@ fn plain(hits: &[Hit]) -> Vec<(ChunkId, f64)> {
 
 fn stored(store: &Store) -> Vec<(String, String)> {
     let points = store.collections.values().flat_map(|collection| &collection.points);
-    let audience = |value: &::qdrant_client::qdrant::Value| value.as_str().map(String::clone);
+    let audience = |value: &::qdrant_client::qdrant::Value| value.as_str().cloned();
     points
         .filter_map(|(id, point)| Some((id.clone(), audience(point.payload.get("audience")?)?)))
         .collect()

@@ -1,5 +1,7 @@
 //! What the double holds, and what each call does to it.
 
+#![allow(clippy::needless_pass_by_value, reason = "every call takes its request")]
+
 use std::collections::{BTreeMap, HashMap};
 
 use ::qdrant_client::qdrant as q;

@@ -4,6 +4,7 @@
 //! names the key, where its value came from and the remedy; secrets are in a type that does not print. Nothing here is
 //! global: what a part needs is handed to it.
 
+mod index;
 mod layer;
 mod load;
 mod models;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use index::{Index, IndexBackend};
 pub use load::{ConfigError, Loaded, Origin, Origins, Sources};
 pub use models::{BUILT_IN, EmbeddingProvider, Embeddings, Endpoint, Models, SCRIPTED, Task};
 pub use secret::Secret;
@@ -38,6 +40,8 @@ pub struct Config {
     pub models: Models,
     /// The embedding model for search.
     pub embeddings: Embeddings,
+    /// What search is answered from.
+    pub index: Index,
     /// Prompt files.
     pub prompts: Prompts,
     /// How much everybody may ask.

@@ -40,6 +40,10 @@ macro_rules! ids {
         impl $name {
             /// The prefix of the text form, without the underscore.
             pub const PREFIX: &'static str = $prefix;
+
+            /// The bare number, for systems that know no prefixes.
+            #[must_use]
+            pub const fn uuid(self) -> Uuid { self.0 }
         }
         impl From<Uuid> for $name {
             fn from(id: Uuid) -> Self { Self(id) }

@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod ingest;
 pub mod listen;
 pub mod openapi;
+pub mod reindex;
 pub mod serve;
 
 use std::io::Write;
@@ -39,6 +40,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Read a folder of Markdown articles into a knowledge base
     Ingest(ingest::IngestArgs),
+    /// Make missing vectors and the index of every knowledge base anew
+    Reindex(reindex::ReindexArgs),
     /// Ask the AI agent one question and show how it came to its answer
     Ask(ask::AskArgs),
     /// Write the OpenAPI document
@@ -131,6 +134,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve => serve::run(started(&sources)?).await,
         Command::Demo(args) => demo::run(started(&sources)?, args).await,
         Command::Ingest(args) => ingest::run(started(&sources)?, args).await,
+        Command::Reindex(args) => reindex::run(started(&sources)?, args).await,
         Command::Ask(args) => ask::run(started(&sources)?, args).await,
         Command::Openapi(args) => openapi::run(&args),
         Command::Doctor => Ok(doctor::run(&sources).await),

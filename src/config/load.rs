@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Config;
+use super::index::IndexBackend;
 use super::layer::Node;
 use super::models::{BUILT_IN, EmbeddingProvider, SCRIPTED, Task};
 
@@ -291,6 +292,7 @@ fn validate(config: &Config) -> Result<(), Wrong> {
     }
     validate_models(config)?;
     validate_embeddings(config)?;
+    validate_index(config)?;
     let turn = &config.turn;
     if turn.judge_deadline_ms >= turn.budget_ms {
         return wrong("turn.judge_deadline_ms", "must be shorter than turn.budget_ms");
@@ -374,6 +376,32 @@ fn validate_embeddings(config: &Config) -> Result<(), Wrong> {
     }
     if embeddings.model.as_ref().is_none_or(|model| model.trim().is_empty()) {
         return wrong("embeddings.model", "is missing: the model's name on that server");
+    }
+    Ok(())
+}
+
+fn validate_index(config: &Config) -> Result<(), Wrong> {
+    let index = &config.index;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+    if !(1..=60).contains(&index.collection.len()) || !index.collection.bytes().all(plain) {
+        return wrong("index.collection", "must be 1 to 60 letters, digits, `-` and `_`");
+    }
+    if index.backend == IndexBackend::Memory {
+        return Ok(());
+    }
+    let key = "index.url";
+    let Some(url) = &index.url else {
+        return wrong(key, "is missing: Qdrant's gRPC address, such as http://127.0.0.1:6334");
+    };
+    let url = web_address(key, url)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return wrong(key, "must not hold a password: set index.api_key");
+    }
+    if config.embeddings.provider == EmbeddingProvider::Off {
+        return wrong(
+            "index.backend",
+            "`qdrant` keeps vectors, and nothing makes any: set embeddings.provider, or use `memory`",
+        );
     }
     Ok(())
 }

@@ -124,6 +124,14 @@ fn errors_name_the_key_the_source_and_the_remedy() {
         load("[embeddings]\nprovider = \"magic\"", &[], &[]),
         &["`embeddings.provider`", "`off`"],
     );
+    let qdrant = |rest: &str| load(&format!("[index]\nbackend = \"qdrant\"\n{rest}"), &[], &[]);
+    check_refused(qdrant(""), &["`index.url`", "6334"]);
+    check_refused(qdrant("url = \"qdrant:6334\""), &["`index.url`", "https://"]);
+    check_refused(qdrant("url = \"http://u:p@h:6334\""), &["`index.url`", "index.api_key"]);
+    check_refused(qdrant("url = \"http://h:6334\""), &["`index.backend`", "embeddings.provider"]);
+    check_refused(load("[index]\nbackend = \"disk\"", &[], &[]), &["`index.backend`", "`qdrant`"]);
+    check_refused(load("[index]\ncollection = \"a b\"", &[], &[]), &["`index.collection`"]);
+    check_refused(load("[index]\nmemory_mb = 0", &[], &[]), &["`index.memory_mb`", "nonzero"]);
     check_refused(
         load("[turn]\njudge_deadline_ms = 40000", &[], &[]),
         &["`turn.judge_deadline_ms`"],

@@ -53,6 +53,10 @@ impl From<KnowledgeError> for ApiError {
                 Self::unavailable("The knowledge index is away: try again in a moment.")
                     .with_cause(error)
             }
+            KnowledgeError::Embedding(error) => {
+                Self::unavailable("The embedding model is away: try again in a moment.")
+                    .with_cause(error)
+            }
             error @ KnowledgeError::Folder { .. } => Self::internal(error),
         }
     }

@@ -1,13 +1,17 @@
-//! The index over chunks: what it holds, what it is asked, and the one trait that every backend implements.
+//! The index over chunks: what it holds, what it is asked, where it reads from, and the one trait that every backend implements.
 //!
-//! The database stays the only source of truth. An index follows the `revision` of each knowledge base: the caller reads
-//! the revision, applies the difference, then searches; texts are fetched from the database by id and never come from here.
-//! Rules that keep backends equal: vectors are normalised by us; tokens are ours; RRF uses [`RRF_K`] with ranks from 1; IDF
-//! counts what the reader may read in the searched bases; ties are broken by chunk id.
+//! The database stays the only source of truth. An index follows the `revision` of each knowledge base: whoever searches
+//! reads the revisions, opens the bases at them (the index reads from its [`Source`] what it lacks), then searches; texts are
+//! fetched from the database by id and never come from here.
+//! Rules that keep backends equal: vectors are normalised by us; words are ranked by the same code over our own tokens, IDF
+//! counting what the reader may read in the searched bases; RRF uses [`RRF_K`] with ranks from 1; ties are broken by chunk id.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::ids::{ArticleId, ChunkId, KnowledgeBaseId, WorkspaceId};
+use crate::db::DbError;
+use crate::ids::{ChunkId, KnowledgeBaseId, WorkspaceId};
 use crate::text::{Language, Term, terms};
 
 use super::Audience;
@@ -98,6 +102,30 @@ impl TokenCounts {
         Self { counts, length: u32::try_from(length).unwrap_or(u32::MAX) }
     }
 
+    /// As stored beside the chunk: the number of words, then each token with its count, little-endian.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, capped")]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(4 + 6 * self.counts.len());
+        bytes.extend(self.length.to_le_bytes());
+        for (token, count) in &self.counts {
+            bytes.extend(token.to_le_bytes());
+            bytes.extend((count.clamp(0.0, f32::from(u16::MAX)) as u16).to_le_bytes());
+        }
+        bytes
+    }
+
+    /// From [`Self::to_bytes`]; none if these bytes are not such.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (each, []) = rest.as_chunks::<6>() else { return None };
+        let one = |&[a, b, c, d, low, high]: &[u8; 6]| {
+            (u32::from_le_bytes([a, b, c, d]), f32::from(u16::from_le_bytes([low, high])))
+        };
+        Some(Self { counts: each.iter().map(one).collect(), length: u32::from_le_bytes(*length) })
+    }
+
     /// How often a token occurs.
     #[must_use]
     pub fn count(&self, token: u32) -> f32 {
@@ -105,37 +133,99 @@ impl TokenCounts {
     }
 }
 
-/// A chunk as the index holds it.
+/// A chunk as an index takes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
     /// The chunk.
     pub chunk: ChunkId,
-    /// Its article.
-    pub article: ArticleId,
     /// Who may read it.
     pub audience: Audience,
-    /// The tokens of title, section and text.
+    /// The tokens of title, section and text; none if only vectors were wanted.
     pub tokens: TokenCounts,
-    /// Its vector, normalised; none if it was never embedded in the current space.
+    /// Its vector, normalised; none if it has none in the current space, or if only words were wanted.
     pub dense: Option<Vec<f32>>,
 }
 
-/// What changed in a base between two revisions.
+/// What of a chunk is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Its tokens.
+    Words,
+    /// Its vector.
+    Vectors,
+    /// All of it.
+    Both,
+}
+
+impl Want {
+    /// Whether tokens are wanted.
+    #[must_use]
+    pub fn words(self) -> bool {
+        self != Self::Vectors
+    }
+
+    /// Whether vectors are wanted.
+    #[must_use]
+    pub fn vectors(self) -> bool {
+        self != Self::Words
+    }
+}
+
+/// A place in the changes of a base, which are read in order of revision and chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    /// Changes of earlier revisions are behind it,
+    pub revision: i64,
+    /// and so are those of its own revision up to this chunk; all of them if there is none.
+    pub chunk: Option<ChunkId>,
+}
+
+impl Cursor {
+    /// Where the changes after a revision begin.
+    #[must_use]
+    pub fn after(revision: i64) -> Self {
+        Self { revision, chunk: None }
+    }
+}
+
+/// Some of what changed.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Difference {
-    /// The revision reached by applying it.
-    pub to: i64,
+pub struct Page {
     /// New and changed chunks.
-    pub put: Vec<Point>,
-    /// Chunks that are gone; they may never have been here.
-    pub removed: Vec<ChunkId>,
+    pub points: Vec<Point>,
+    /// Where the next page begins; none after the last.
+    pub next: Option<Cursor>,
+}
+
+/// What went away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removed {
+    /// These chunks; they may never have been in the index.
+    Chunks(Vec<ChunkId>),
+    /// Nobody knows any more, it is too long ago: only loading the whole base tells.
+    Forgotten,
+}
+
+/// What an index is made from: the database, as far as an index reads it.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// The revision a base has now; none if it is not there.
+    async fn revision(&self, base: BaseKey) -> Result<Option<i64>, IndexError>;
+
+    /// A page of what changed behind `from`, each chunk as it is now. A chunk that goes away meanwhile may be in it: ask
+    /// [`Self::removed`] afterwards.
+    async fn changed(&self, base: BaseKey, from: Cursor, want: Want) -> Result<Page, IndexError>;
+
+    /// What went away after a revision.
+    async fn removed(&self, base: BaseKey, since: i64) -> Result<Removed, IndexError>;
+
+    /// How many chunks of a base have a vector in the current space.
+    async fn vectors(&self, base: BaseKey) -> Result<u64, IndexError>;
 }
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy)]
 pub struct IndexQuery<'a> {
-    /// Where; bases the index does not hold are empty.
-    pub bases: &'a [BaseKey],
     /// For whom.
     pub reader: Reader,
     /// Weighted tokens.
@@ -155,6 +245,27 @@ pub struct Hit {
     pub score: f64,
     /// Cosine to the question, if both have a vector.
     pub cosine: Option<f32>,
+}
+
+/// Why a search was not what it should be, although it was answered.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Degraded {
+    /// The index that compares meanings did not answer: words alone decided.
+    Away,
+    /// It lacks some of the newest changes: those were found by their words alone.
+    Behind,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Found {
+    /// The best hits, best first.
+    pub hits: Vec<Hit>,
+    /// What was wrong, if anything.
+    pub degraded: Option<Degraded>,
 }
 
 /// How common tokens are among the chunks that a reader may read.
@@ -187,34 +298,55 @@ impl Statistics {
     }
 }
 
-/// Why an index failed. The embedded one never does; one across the network may.
+/// Why an index failed.
 #[derive(Debug, thiserror::Error)]
-#[error("knowledge index: {0}")]
-pub struct IndexError(pub String);
+pub enum IndexError {
+    /// It could not read what it is made from.
+    #[error(transparent)]
+    Source(#[from] DbError),
+    /// It is not there, or does not do what it should.
+    #[error("knowledge index: {0}")]
+    Failed(String),
+}
+
+/// How an index is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// Everything works.
+    Ok,
+    /// Answers go on by words alone, for this reason.
+    Degraded(String),
+}
 
 /// An index over the chunks of many knowledge bases.
 #[async_trait]
 pub trait VectorIndex: Send + Sync {
-    /// The revision held of a base; 0 if nothing is.
-    async fn revision(&self, base: BaseKey) -> Result<i64, IndexError>;
+    /// Some bases as they are at these revisions or later. What is lacking is read first; a base of revision 0 is empty.
+    async fn open(
+        &self,
+        wanted: &[(BaseKey, i64)],
+        source: &Arc<dyn Source>,
+    ) -> Result<Box<dyn Reading>, IndexError>;
 
-    /// Applies a difference; visible to every search that begins after it returned. Applying one twice changes nothing.
-    async fn apply(&self, base: BaseKey, difference: Difference) -> Result<(), IndexError>;
-
-    /// Drops everything of a base; it will be loaded again when asked for.
+    /// Drops everything of a base, for good; if it is asked for again it is loaded again.
     async fn forget(&self, base: BaseKey) -> Result<(), IndexError>;
 
-    /// The best hits over all the named bases, best first.
-    async fn search(&self, query: &IndexQuery<'_>) -> Result<Vec<Hit>, IndexError>;
+    /// Makes a base anew from its source, whatever is held of it, while searches go on.
+    async fn rebuild(&self, base: BaseKey, source: &Arc<dyn Source>) -> Result<(), IndexError>;
 
-    /// How common `tokens` are.
-    async fn statistics(
-        &self,
-        bases: &[BaseKey],
-        reader: Reader,
-        tokens: &[u32],
-    ) -> Result<Statistics, IndexError>;
+    /// How it is; never waits.
+    fn health(&self) -> Health;
 
-    /// How many chunks of a base are held, to compare with the database.
-    async fn count(&self, base: BaseKey) -> Result<u64, IndexError>;
+    /// Whether what it holds is kept elsewhere, so that making it anew is worth asking for.
+    fn is_remote(&self) -> bool;
+}
+
+/// Opened bases, unchanged while they are read.
+#[async_trait]
+pub trait Reading: Send + Sync {
+    /// How common `tokens` are among what the reader may read.
+    fn statistics(&self, reader: Reader, tokens: &[u32]) -> Statistics;
+
+    /// The best hits over all opened bases, best first.
+    async fn search(&self, query: &IndexQuery<'_>) -> Result<Found, IndexError>;
 }

@@ -1,305 +1,286 @@
-//! The embedded index: per knowledge base a contiguous matrix that is scanned exactly and an inverted index for BM25.
+//! The embedded index: the bases that are searched, in memory, within a limit.
 //!
-//! A base is immutable once published; a change builds the next one beside it and swaps the pointer, so that readers never
-//! wait. What is deleted is not in the next one at all. A visitor's search counts only what visitors may read: internal
-//! chunks change neither its hits nor their scores.
+//! A base is loaded when it is first searched, off the async threads; one task loads it, others that need it wait for it. A
+//! change builds the next state beside the published one and swaps the pointer, so that readers never wait. When the limit
+//! is reached, the bases that were not searched for longest go; they come back when they are searched again. What is
+//! being read stays until it was read.
 
-use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 
-use crate::ids::ChunkId;
-
-use super::Audience;
+use super::base::{Base, Building};
 use super::index::{
-    BaseKey, Difference, FUSED_HITS, Hit, IndexError, IndexQuery, Point, RRF_K, Reader, Statistics,
-    VectorIndex,
+    BaseKey, Cursor, FUSED_HITS, Found, Health, IndexError, IndexQuery, Reader, Reading, Removed,
+    Source, Statistics, VectorIndex, Want,
 };
+use super::rank;
 
-/// All bases of this process.
-#[derive(Debug, Default)]
+/// How often a load begins again because what it missed was forgotten meanwhile.
+const LOADS: usize = 3;
+
+/// From how many vectors a search leaves the async threads: about a millisecond's scan.
+const LONG_SCAN: usize = 20_000;
+
+/// The bases of this process.
+#[derive(Debug)]
 pub struct MemoryIndex {
-    bases: RwLock<HashMap<BaseKey, Arc<Base>>>,
+    limit_bytes: usize,
+    want: Want,
+    state: Mutex<State>,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Base {
-    revision: i64,
-    slots: Vec<Slot>,
-    postings: HashMap<u32, Vec<Posting>>,
-    /// One row for each slot that has a vector.
-    matrix: Vec<f32>,
-    dimensions: usize,
-    all: Totals,
-    public: Totals,
+#[derive(Debug, Default)]
+struct State {
+    held: HashMap<BaseKey, Held>,
+    /// Counts uses, to tell what was used last.
+    uses: u64,
+    bytes: usize,
+    loading: HashMap<BaseKey, Arc<tokio::sync::Mutex<()>>>,
 }
 
-#[derive(Debug, Clone)]
-struct Slot {
-    chunk: ChunkId,
-    audience: Audience,
-    length: u32,
-    row: Option<u32>,
+#[derive(Debug)]
+struct Held {
+    base: Arc<Base>,
+    used: u64,
+    bytes: usize,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Posting {
-    slot: u32,
-    count: f32,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Totals {
-    chunks: u64,
-    words: u64,
-}
-
-impl Base {
-    fn totals(&self, reader: Reader) -> Totals {
-        match reader {
-            Reader::Visitor => self.public,
-            Reader::Agent => self.all,
-        }
+impl Default for MemoryIndex {
+    fn default() -> Self {
+        Self::with_limit(usize::MAX)
     }
-
-    fn readable(&self, slot: u32, reader: Reader) -> bool {
-        reader.may_read(self.slots[slot as usize].audience)
-    }
-
-    /// The next state: `difference` applied, slots and rows packed again.
-    fn next(&self, difference: Difference) -> Self {
-        let mut leaving: HashSet<ChunkId> = difference.removed.iter().copied().collect();
-        let put: Vec<Point> =
-            difference.put.into_iter().filter(|point| !leaving.contains(&point.chunk)).collect();
-        leaving.extend(put.iter().map(|point| point.chunk));
-        let mut next = self.without(&leaving);
-        next.revision = difference.to;
-        for point in put {
-            next.push(point);
-        }
-        next
-    }
-
-    fn without(&self, leaving: &HashSet<ChunkId>) -> Self {
-        if !self.slots.iter().any(|slot| leaving.contains(&slot.chunk)) {
-            return self.clone();
-        }
-        let mut kept = Self { dimensions: self.dimensions, ..Self::default() };
-        let mut moved: Vec<Option<u32>> = Vec::with_capacity(self.slots.len());
-        for slot in &self.slots {
-            if leaving.contains(&slot.chunk) {
-                moved.push(None);
-                continue;
-            }
-            moved.push(Some(index32(kept.slots.len())));
-            kept.add_slot(slot.chunk, slot.audience, slot.length, self.row(slot));
-        }
-        for (&token, postings) in &self.postings {
-            let left: Vec<Posting> = postings
-                .iter()
-                .filter_map(|p| moved[p.slot as usize].map(|slot| Posting { slot, ..*p }))
-                .collect();
-            if !left.is_empty() {
-                kept.postings.insert(token, left);
-            }
-        }
-        kept
-    }
-
-    fn row(&self, slot: &Slot) -> Option<&[f32]> {
-        let start = slot.row? as usize * self.dimensions;
-        self.matrix.get(start..start + self.dimensions)
-    }
-
-    fn push(&mut self, point: Point) {
-        let slot = index32(self.slots.len());
-        self.add_slot(point.chunk, point.audience, point.tokens.length, point.dense.as_deref());
-        for (token, count) in point.tokens.counts {
-            self.postings.entry(token).or_default().push(Posting { slot, count });
-        }
-    }
-
-    fn add_slot(&mut self, chunk: ChunkId, audience: Audience, length: u32, dense: Option<&[f32]>) {
-        if let (Some(vector), true) = (dense, self.matrix.is_empty()) {
-            self.dimensions = vector.len();
-        }
-        let fits = dense.filter(|vector| vector.len() == self.dimensions && !vector.is_empty());
-        let row = fits.map(|vector| {
-            let row = index32(self.matrix.len() / self.dimensions);
-            self.matrix.extend_from_slice(vector);
-            row
-        });
-        self.slots.push(Slot { chunk, audience, length, row });
-        let words = u64::from(length);
-        self.all.chunks += 1;
-        self.all.words += words;
-        if audience == Audience::Public {
-            self.public.chunks += 1;
-            self.public.words += words;
-        }
-    }
-}
-
-fn index32(index: usize) -> u32 {
-    u32::try_from(index).unwrap_or(u32::MAX)
-}
-
-/// A found slot: which of the searched bases, which slot of it.
-type Place = (usize, u32);
-
-/// BM25 of every slot that holds a wanted token; all bases count as one collection.
-fn lexical(bases: &[Arc<Base>], query: &IndexQuery<'_>) -> Vec<(Place, f64)> {
-    let totals = totals(bases, query.reader);
-    let statistics = Statistics { chunks: totals.chunks, words: totals.words, frequencies: vec![] };
-    let mut scores: Vec<Vec<f64>> = bases.iter().map(|base| vec![0.0; base.slots.len()]).collect();
-    for &(token, weight) in query.tokens {
-        let frequency = frequency(bases, query.reader, token);
-        let worth = statistics.idf(frequency) * f64::from(weight);
-        for (base, scores) in bases.iter().zip(&mut scores).filter(|_| frequency > 0) {
-            for posting in base.postings.get(&token).into_iter().flatten() {
-                if base.readable(posting.slot, query.reader) {
-                    let length = base.slots[posting.slot as usize].length;
-                    scores[posting.slot as usize] +=
-                        worth * statistics.saturation(posting.count, length);
-                }
-            }
-        }
-    }
-    let places = scores.iter().enumerate().flat_map(|(base, scores)| {
-        scores.iter().enumerate().map(move |(slot, &score)| ((base, index32(slot)), score))
-    });
-    places.filter(|(_, score)| *score > 0.0).collect()
-}
-
-fn totals(bases: &[Arc<Base>], reader: Reader) -> Totals {
-    bases.iter().map(|base| base.totals(reader)).fold(Totals::default(), |sum, one| Totals {
-        chunks: sum.chunks + one.chunks,
-        words: sum.words + one.words,
-    })
-}
-
-fn frequency(bases: &[Arc<Base>], reader: Reader, token: u32) -> u64 {
-    let readable = |base: &Arc<Base>| {
-        let postings = base.postings.get(&token).map(Vec::as_slice).unwrap_or_default();
-        postings.iter().filter(|posting| base.readable(posting.slot, reader)).count() as u64
-    };
-    bases.iter().map(readable).sum()
-}
-
-/// The cosine of every readable slot that has a vector of the question's length.
-fn dense(bases: &[Arc<Base>], query: &IndexQuery<'_>, wanted: &[f32]) -> Vec<(Place, f64)> {
-    let mut found = Vec::new();
-    for (number, base) in bases.iter().enumerate().filter(|(_, b)| b.dimensions == wanted.len()) {
-        for (i, slot) in base.slots.iter().enumerate() {
-            if let Some(row) = base.row(slot).filter(|_| query.reader.may_read(slot.audience)) {
-                found.push(((number, index32(i)), f64::from(dot(row, wanted))));
-            }
-        }
-    }
-    found
-}
-
-/// Sixteen running sums, so that the compiler can use wide registers.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a_blocks, a_rest) = a.as_chunks::<16>();
-    let (b_blocks, b_rest) = b.as_chunks::<16>();
-    let mut sums = [0.0_f32; 16];
-    for (x, y) in a_blocks.iter().zip(b_blocks) {
-        for i in 0..16 {
-            sums[i] += x[i] * y[i];
-        }
-    }
-    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum::<f32>()
-}
-
-/// The best `limit`, best first; equal scores by chunk id.
-fn best(bases: &[Arc<Base>], mut found: Vec<(Place, f64)>, limit: usize) -> Vec<(Place, f64)> {
-    let chunk = |(base, slot): Place| bases[base].slots[slot as usize].chunk;
-    let order = |a: &(Place, f64), b: &(Place, f64)| -> Ordering {
-        b.1.total_cmp(&a.1).then_with(|| chunk(a.0).cmp(&chunk(b.0)))
-    };
-    if found.len() > limit && limit > 0 {
-        found.select_nth_unstable_by(limit - 1, order);
-        found.truncate(limit);
-    }
-    found.sort_unstable_by(order);
-    found.truncate(limit);
-    found
-}
-
-fn search(bases: &[Arc<Base>], query: &IndexQuery<'_>) -> Vec<Hit> {
-    let words = lexical(bases, query);
-    let meanings = query.dense.map(|wanted| dense(bases, query, wanted)).unwrap_or_default();
-    let ranked = if meanings.is_empty() {
-        best(bases, words, query.limit)
-    } else {
-        let mut fused: HashMap<Place, f64> = HashMap::new();
-        for list in [best(bases, words, FUSED_HITS), best(bases, meanings, FUSED_HITS)] {
-            for (rank, (place, _)) in (1_u32..).zip(list) {
-                *fused.entry(place).or_default() += 1.0 / (RRF_K + f64::from(rank));
-            }
-        }
-        best(bases, fused.into_iter().collect(), query.limit)
-    };
-    let hit = |(place, score): (Place, f64)| {
-        let base = &bases[place.0];
-        let slot = &base.slots[place.1 as usize];
-        let row = base.row(slot).zip(query.dense).filter(|(row, wanted)| row.len() == wanted.len());
-        Hit { chunk: slot.chunk, score, cosine: row.map(|(row, wanted)| dot(row, wanted)) }
-    };
-    ranked.into_iter().map(hit).collect()
 }
 
 impl MemoryIndex {
-    /// The published state of each base; those not held are left out.
-    fn snapshots(&self, keys: &[BaseKey]) -> Vec<Arc<Base>> {
-        let bases = self.bases.read().unwrap_or_else(PoisonError::into_inner);
-        keys.iter().filter_map(|key| bases.get(key).cloned()).collect()
+    /// Holding at most about so many bytes; one base alone may be larger.
+    #[must_use]
+    pub fn with_limit(limit_bytes: usize) -> Self {
+        Self { limit_bytes, want: Want::Both, state: Mutex::default() }
     }
+
+    /// Holding words alone.
+    #[must_use]
+    pub fn of_words(limit_bytes: usize) -> Self {
+        Self { want: Want::Words, ..Self::with_limit(limit_bytes) }
+    }
+
+    /// How many bytes are held.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.state().bytes
+    }
+
+    /// How many bases are held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.state().held.len()
+    }
+
+    /// Whether nothing is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The bases at these revisions or later.
+    pub(super) async fn snapshot(
+        &self,
+        wanted: &[(BaseKey, i64)],
+        source: &dyn Source,
+    ) -> Result<Snapshot, IndexError> {
+        let each = wanted.iter().map(|&(key, to)| self.at(key, to, source));
+        Ok(Snapshot { bases: try_join_all(each).await?.into() })
+    }
+
+    async fn at(
+        &self,
+        key: BaseKey,
+        to: i64,
+        source: &dyn Source,
+    ) -> Result<Arc<Base>, IndexError> {
+        if to == 0 {
+            return Ok(Arc::default());
+        }
+        if let Some(base) = self.held(key).filter(|base| base.revision >= to) {
+            return Ok(base);
+        }
+        let gate = Arc::clone(self.state().loading.entry(key).or_default());
+        let _mine = gate.lock().await;
+        let held = self.held(key);
+        if let Some(base) = held.clone().filter(|base| base.revision >= to) {
+            return Ok(base);
+        }
+        let next = load(key, to, held, self.want, source).await?;
+        Ok(self.publish(key, next))
+    }
+
+    fn held(&self, key: BaseKey) -> Option<Arc<Base>> {
+        let state = &mut *self.state();
+        state.uses += 1;
+        let held = state.held.get_mut(&key)?;
+        held.used = state.uses;
+        Some(Arc::clone(&held.base))
+    }
+
+    fn publish(&self, key: BaseKey, next: Base) -> Arc<Base> {
+        let (bytes, base) = (next.bytes(), Arc::new(next));
+        let state = &mut *self.state();
+        state.uses += 1;
+        let held = Held { base: Arc::clone(&base), used: state.uses, bytes };
+        state.bytes += bytes;
+        state.bytes -= state.held.insert(key, held).map_or(0, |old| old.bytes);
+        while state.bytes > self.limit_bytes && state.held.len() > 1 {
+            let oldest = state.held.iter().min_by_key(|(_, held)| held.used).map(|(key, _)| *key);
+            let gone = oldest.and_then(|key| state.held.remove(&key));
+            state.bytes -= gone.map_or(0, |gone| gone.bytes);
+        }
+        if bytes > self.limit_bytes {
+            tracing::warn!(
+                knowledge_base.id = %key.base,
+                bytes,
+                limit = self.limit_bytes,
+                "one knowledge base is larger than the memory that indexes may take: raise index.memory_mb"
+            );
+        }
+        base
+    }
+}
+
+/// Reads what a base lacks and makes its next state.
+async fn load(
+    key: BaseKey,
+    to: i64,
+    held: Option<Arc<Base>>,
+    want: Want,
+    source: &dyn Source,
+) -> Result<Base, IndexError> {
+    let (mut held, mut to) = (held, to);
+    for _ in 0..LOADS {
+        let since = held.as_ref().map_or(0, |base| base.revision);
+        let mut next =
+            blocking(move || held.map_or_else(Building::default, |h| Building::from(&h))).await?;
+        let mut cursor = Some(Cursor::after(since));
+        while let Some(from) = cursor {
+            let page = source.changed(key, from, want).await?;
+            cursor = page.next;
+            next = blocking(move || {
+                page.points.iter().for_each(|point| next.put(point));
+                next
+            })
+            .await?;
+        }
+        // In this order: a chunk that goes away in between was read, and is then removed. A first load needs only what
+        // goes away while it runs.
+        match source.removed(key, if since == 0 { to } else { since }).await? {
+            Removed::Chunks(gone) => {
+                return blocking(move || {
+                    gone.into_iter().for_each(|chunk| next.remove(chunk));
+                    next.finish(to)
+                })
+                .await;
+            }
+            Removed::Forgotten => {
+                (held, to) = (None, source.revision(key).await?.unwrap_or(to));
+            }
+        }
+    }
+    Err(IndexError::Failed("a knowledge base changes faster than it can be loaded".to_owned()))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, IndexError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| IndexError::Failed("building a knowledge base panicked".to_owned()))
 }
 
 #[async_trait]
 impl VectorIndex for MemoryIndex {
-    async fn revision(&self, base: BaseKey) -> Result<i64, IndexError> {
-        Ok(self.snapshots(&[base]).first().map_or(0, |held| held.revision))
-    }
-
-    async fn apply(&self, base: BaseKey, difference: Difference) -> Result<(), IndexError> {
-        let held = self.snapshots(&[base]).pop().unwrap_or_default();
-        let next = Arc::new(held.next(difference));
-        let mut bases = self.bases.write().unwrap_or_else(PoisonError::into_inner);
-        bases.insert(base, next);
-        Ok(())
+    async fn open(
+        &self,
+        wanted: &[(BaseKey, i64)],
+        source: &Arc<dyn Source>,
+    ) -> Result<Box<dyn Reading>, IndexError> {
+        Ok(Box::new(self.snapshot(wanted, source.as_ref()).await?))
     }
 
     async fn forget(&self, base: BaseKey) -> Result<(), IndexError> {
-        self.bases.write().unwrap_or_else(PoisonError::into_inner).remove(&base);
+        let state = &mut *self.state();
+        state.loading.remove(&base);
+        state.bytes -= state.held.remove(&base).map_or(0, |gone| gone.bytes);
         Ok(())
     }
 
-    async fn search(&self, query: &IndexQuery<'_>) -> Result<Vec<Hit>, IndexError> {
-        Ok(search(&self.snapshots(query.bases), query))
+    async fn rebuild(&self, base: BaseKey, source: &Arc<dyn Source>) -> Result<(), IndexError> {
+        if let Some(to) = source.revision(base).await?.filter(|to| *to > 0) {
+            let next = load(base, to, None, self.want, source.as_ref()).await?;
+            self.publish(base, next);
+        }
+        Ok(())
     }
 
-    async fn statistics(
-        &self,
-        bases: &[BaseKey],
-        reader: Reader,
-        tokens: &[u32],
-    ) -> Result<Statistics, IndexError> {
-        let bases = self.snapshots(bases);
-        let totals = totals(&bases, reader);
-        Ok(Statistics {
-            chunks: totals.chunks,
-            words: totals.words,
-            frequencies: tokens.iter().map(|&token| frequency(&bases, reader, token)).collect(),
+    fn health(&self) -> Health {
+        Health::Ok
+    }
+
+    fn is_remote(&self) -> bool {
+        false
+    }
+}
+
+/// Bases as they are read.
+#[derive(Debug, Clone)]
+pub(super) struct Snapshot {
+    pub bases: Arc<[Arc<Base>]>,
+}
+
+impl Snapshot {
+    fn search(&self, query: &IndexQuery<'_>) -> Vec<super::index::Hit> {
+        let bases = &self.bases;
+        let words = rank::lexical(bases, query, FUSED_HITS.max(query.limit));
+        let meanings =
+            query.dense.map(|wanted| rank::nearest(bases, query.reader, wanted, FUSED_HITS));
+        rank::fused(bases, words, meanings.unwrap_or_default(), query.limit, |(base, slot)| {
+            let (row, wanted) = bases[base].vector(slot).zip(query.dense)?;
+            (row.len() == wanted.len()).then(|| rank::dot(row, wanted))
         })
     }
+}
 
-    async fn count(&self, base: BaseKey) -> Result<u64, IndexError> {
-        Ok(self.snapshots(&[base]).first().map_or(0, |held| held.all.chunks))
+#[async_trait]
+impl Reading for Snapshot {
+    fn statistics(&self, reader: Reader, tokens: &[u32]) -> Statistics {
+        let totals = rank::totals(&self.bases, reader);
+        let frequency = |&token: &u32| rank::frequency(&self.bases, reader, token);
+        Statistics {
+            chunks: totals.chunks,
+            words: totals.words,
+            frequencies: tokens.iter().map(frequency).collect(),
+        }
+    }
+
+    async fn search(&self, query: &IndexQuery<'_>) -> Result<Found, IndexError> {
+        let vectors: usize = self.bases.iter().map(|base| base.vector_count()).sum();
+        let hits = if query.dense.is_some() && vectors > LONG_SCAN {
+            let (this, tokens) = (self.clone(), query.tokens.to_vec());
+            let (dense, reader, limit) =
+                (query.dense.map(<[f32]>::to_vec), query.reader, query.limit);
+            blocking(move || {
+                let dense = dense.as_deref();
+                this.search(&IndexQuery { reader, tokens: &tokens, dense, limit })
+            })
+            .await?
+        } else {
+            Self::search(self, query)
+        };
+        Ok(Found { hits, degraded: None })
     }
 }
 

@@ -1,125 +1,112 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
+use super::super::Audience;
+use super::super::index::Point;
+use super::super::shelf::{Ask, Corpus, Shelf, ask, key, point};
 use super::*;
-use crate::ids::{ArticleId, Ids, KnowledgeBaseId, WorkspaceId};
-use crate::knowledge::index::TokenCounts;
-use crate::text::terms;
-
-fn key() -> BaseKey {
-    BaseKey { workspace: Ids.fresh::<WorkspaceId>(), base: Ids.fresh::<KnowledgeBaseId>() }
-}
-
-fn point(text: &str, audience: Audience, dense: Option<Vec<f32>>) -> Point {
-    Point {
-        chunk: Ids.fresh(),
-        article: Ids.fresh::<ArticleId>(),
-        audience,
-        tokens: TokenCounts::of(&terms(text, &[])),
-        dense,
-    }
-}
-
-fn public(text: &str) -> Point {
-    point(text, Audience::Public, None)
-}
-
-async fn found(index: &MemoryIndex, bases: &[BaseKey], reader: Reader, text: &str) -> Vec<Hit> {
-    let tokens = tokens(text);
-    let query = IndexQuery { bases, reader, tokens: &tokens, dense: None, limit: 10 };
-    index.search(&query).await.expect("searches")
-}
-
-fn tokens(text: &str) -> Vec<(u32, f32)> {
-    terms(text, &[]).iter().flat_map(|t| t.forms.iter().map(|&form| (form, 1.0))).collect()
-}
-
-fn chunks(hits: &[Hit]) -> Vec<ChunkId> {
-    hits.iter().map(|hit| hit.chunk).collect()
-}
 
 #[tokio::test]
 async fn rare_words_weigh_more_and_long_texts_less() {
-    let index = MemoryIndex::default();
-    let base = key();
+    let (index, shelf, base) = (MemoryIndex::default(), Arc::new(Shelf::default()), key());
+    let public = |text: &str| point(text, Audience::Public, None);
     let put = vec![
         public("the refund takes a week"),
         public("the parcel takes a week"),
         public("the refund is a long story about the parcel and the week and other things"),
     ];
     let wanted = [put[0].chunk, put[2].chunk];
-    index.apply(base, Difference { to: 1, put, removed: vec![] }).await.expect("applies");
-    assert_eq!(chunks(&found(&index, &[base], Reader::Visitor, "refund").await), wanted);
+    shelf.edit(base, put, &[]);
+    let found = ask(&index, &shelf, &[base], &Ask::new(Reader::Visitor, "refund", None)).await;
+    let chunks: Vec<_> = found.hits.iter().map(|hit| hit.chunk).collect();
+    assert_eq!(chunks, wanted);
 }
 
 #[tokio::test]
-async fn what_is_removed_is_gone_and_what_is_put_again_is_replaced() {
-    let index = MemoryIndex::default();
-    let base = key();
-    let vector = |x: f32| Some(vec![x, 0.0]);
-    let put = vec![
-        point("alpha one", Audience::Public, vector(1.0)),
-        point("alpha two", Audience::Public, vector(0.5)),
-        point("alpha three", Audience::Public, None),
-    ];
-    let (first, second) = (put[0].chunk, put[1].clone());
-    index.apply(base, Difference { to: 1, put, removed: vec![] }).await.expect("applies");
-    let changed = Point { tokens: TokenCounts::of(&terms("beta", &[])), ..second.clone() };
-    let change = Difference { to: 2, put: vec![changed], removed: vec![first] };
-    for _ in 0..2 {
-        index.apply(base, change.clone()).await.expect("applies");
-        assert_eq!(index.count(base).await.expect("counts"), 2);
-        assert_eq!(index.revision(base).await.expect("reads"), 2);
-        assert_eq!(found(&index, &[base], Reader::Agent, "one two").await, []);
-        assert_eq!(chunks(&found(&index, &[base], Reader::Agent, "beta").await), [second.chunk]);
+async fn what_was_not_searched_for_longest_makes_room_and_comes_back() {
+    let shelf = Arc::new(Shelf::default());
+    let mut corpus = Corpus::new(3);
+    let bases: Vec<BaseKey> = (0..6).map(|_| key()).collect();
+    for base in &bases {
+        shelf.edit(*base, corpus.points(50), &[]);
     }
-    let query = IndexQuery {
-        bases: &[base],
-        reader: Reader::Agent,
-        tokens: &[],
-        dense: Some(&[1.0, 0.0]),
-        limit: 5,
-    };
-    let hits = index.search(&query).await.expect("searches");
-    assert_eq!(chunks(&hits), [second.chunk]);
-    assert_eq!(hits[0].cosine, Some(0.5));
+    let question = corpus.ask(Reader::Agent);
+    let whole = MemoryIndex::default();
+    let mut expected = Vec::new();
+    for base in &bases {
+        expected.push(ask(&whole, &shelf, &[*base], &question).await);
+    }
+    let limit = whole.bytes() / 2;
+    let index = MemoryIndex::with_limit(limit);
+    for round in 0..3 {
+        for (base, expected) in bases.iter().zip(&expected) {
+            assert_eq!(ask(&index, &shelf, &[*base], &question).await, *expected, "round {round}");
+            assert!(index.bytes() <= limit, "{} of {limit}", index.bytes());
+            assert!((1..=3).contains(&index.len()));
+        }
+    }
+    // The first stays while it is used, although it was loaded first.
+    ask(&index, &shelf, &[bases[0]], &question).await;
+    ask(&index, &shelf, &[bases[1]], &question).await;
+    ask(&index, &shelf, &[bases[0]], &question).await;
+    ask(&index, &shelf, &[bases[2]], &question).await;
+    ask(&index, &shelf, &[bases[3]], &question).await;
+    assert!(!index.state().held.contains_key(&bases[1]));
+    // All at once need more than there is room for: they are read nevertheless.
+    let all = ask(&index, &shelf, &bases, &question).await;
+    assert_eq!(all, ask(&whole, &shelf, &bases, &question).await);
+    assert!(index.bytes() <= limit);
 }
 
 #[tokio::test]
-async fn both_lists_are_fused() {
-    let index = MemoryIndex::default();
-    let base = key();
-    let put = vec![
-        point("refund of the money", Audience::Public, Some(vec![0.0, 1.0])),
-        point("refund back", Audience::Public, Some(vec![0.8, 0.6])),
-        point("nothing shared", Audience::Public, Some(vec![1.0, 0.0])),
-    ];
-    let both = put[1].chunk;
-    index.apply(base, Difference { to: 1, put, removed: vec![] }).await.expect("applies");
-    let tokens = tokens("refund");
-    let query = IndexQuery {
-        bases: &[base],
-        reader: Reader::Visitor,
-        tokens: &tokens,
-        dense: Some(&[1.0, 0.0]),
-        limit: 3,
-    };
-    let hits = index.search(&query).await.expect("searches");
-    assert_eq!(hits.len(), 3);
-    assert_eq!(hits[0].chunk, both);
-    assert!((hits[0].score - (1.0 / 61.0 + 1.0 / 62.0)).abs() < 1e-9);
+async fn one_base_larger_than_the_limit_is_still_searched() {
+    let (shelf, base) = (Arc::new(Shelf::default()), key());
+    let mut corpus = Corpus::new(5);
+    shelf.edit(base, corpus.points(20), &[]);
+    let index = MemoryIndex::with_limit(1);
+    let found = ask(&index, &shelf, &[base], &corpus.ask(Reader::Agent)).await;
+    assert!(!found.hits.is_empty());
+    assert_eq!(index.len(), 1);
 }
 
 #[tokio::test]
-async fn forgotten_and_foreign_bases_are_empty() {
+async fn searches_at_once_load_a_base_once() {
+    let (shelf, base) = (Arc::new(Shelf::default()), key());
+    let mut corpus = Corpus::new(9);
+    shelf.edit(base, corpus.points(30), &[]);
+    let (index, question) = (MemoryIndex::default(), corpus.ask(Reader::Agent));
+    let bases = [base];
+    let each = (0..8).map(|_| ask(&index, &shelf, &bases, &question));
+    let found = futures_util::future::join_all(each).await;
+    assert!(found.iter().all(|one| *one == found[0]));
+    let source: Arc<dyn Source> = Arc::clone(&shelf) as _;
+    let wanted = [shelf.at(base)];
+    let open = || index.snapshot(&wanted, source.as_ref());
+    let (a, b) = tokio::join!(open(), open());
+    assert!(Arc::ptr_eq(&a.expect("opens").bases[0], &b.expect("opens").bases[0]));
+}
+
+/// Scanning keeps the best without sorting everything: the same as sorting everything.
+#[tokio::test]
+async fn the_best_are_the_best() {
+    let (shelf, base) = (Arc::new(Shelf::default()), key());
+    let mut corpus = Corpus::new(21);
+    shelf.edit(base, corpus.points(1_000), &[]);
     let index = MemoryIndex::default();
-    let base = key();
-    let difference = Difference { to: 3, put: vec![public("alpha")], removed: vec![] };
-    index.apply(base, difference).await.expect("applies");
-    let foreign = BaseKey { workspace: Ids.fresh(), ..base };
-    assert_eq!(found(&index, &[foreign], Reader::Agent, "alpha").await, []);
-    index.forget(base).await.expect("forgets");
-    assert_eq!(index.revision(base).await.expect("reads"), 0);
-    assert_eq!(found(&index, &[base], Reader::Agent, "alpha").await, []);
+    let mut question = corpus.ask(Reader::Agent);
+    question.tokens.clear();
+    let wanted = question.dense.clone().expect("has one");
+    let mut expected: Vec<(f32, _)> = shelf
+        .points(base)
+        .iter()
+        .filter_map(|p| Some((rank::dot(p.dense.as_deref()?, &wanted), p.chunk)))
+        .collect();
+    expected.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    let found = ask(&index, &shelf, &[base], &question).await;
+    let found: Vec<_> =
+        found.hits.iter().map(|hit| (hit.cosine.expect("has one"), hit.chunk)).collect();
+    assert_eq!(found, expected[..32]);
 }
 
 proptest! {
@@ -136,17 +123,14 @@ proptest! {
                 point(text, if *internal { Audience::Internal } else { Audience::Public }, None)
             })
             .collect();
-        let (with, without) = (MemoryIndex::default(), MemoryIndex::default());
-        let base = key();
-        let all = Difference { to: 1, put: points.clone(), removed: vec![] };
-        let open = points.into_iter().filter(|p| p.audience == Audience::Public).collect();
+        let (base, with, without) = (key(), Arc::new(Shelf::default()), Arc::new(Shelf::default()));
+        with.edit(base, points.clone(), &[]);
+        without.edit(base, points.into_iter().filter(|p| p.audience == Audience::Public).collect(), &[]);
+        let question = Ask::new(Reader::Visitor, &question, None);
         runtime.block_on(async {
-            with.apply(base, all).await.expect("applies");
-            let open = Difference { to: 1, put: open, removed: vec![] };
-            without.apply(base, open).await.expect("applies");
             prop_assert_eq!(
-                found(&with, &[base], Reader::Visitor, &question).await,
-                found(&without, &[base], Reader::Visitor, &question).await
+                ask(&MemoryIndex::default(), &with, &[base], &question).await,
+                ask(&MemoryIndex::default(), &without, &[base], &question).await
             );
             Ok(())
         })?;

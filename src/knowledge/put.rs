@@ -12,7 +12,8 @@ use crate::ids::{ArticleId, ChunkId};
 
 use super::article::ArticleDraft;
 use super::chunk::{ChunkDraft, content_hash, hash_of};
-use super::index::BaseKey;
+use super::index::{BaseKey, TokenCounts};
+use super::source::TOKENS_BY;
 use super::store::raise_revision;
 
 /// What storing an article changed.
@@ -164,7 +165,7 @@ pub async fn put(conn: &mut Conn, plan: &Plan) -> Result<Option<Stored>, DbError
         }
     }
     for gone in before.into_values() {
-        remove_chunk(conn, plan.key, &gone.id, revision).await?;
+        remove_chunk(conn, plan, &gone.id, revision).await?;
         stored.chunks_removed += 1;
     }
     Ok(Some(stored))
@@ -256,8 +257,11 @@ async fn add_chunk(
 ) -> Result<(), DbError> {
     let vector = plan.vectors.get(&planned.hash).cloned();
     let encoder = if vector.is_some() { &plan.encoder } else { &plan.no_encoder };
+    let (title, locale) = (&plan.draft.title, &plan.draft.locale);
+    let tokens = TokenCounts::of_chunk(title, &planned.draft.section, &planned.draft.text, locale);
     sql("INSERT INTO chunk (id, workspace, knowledge_base, article, ordinal, section, text, audience, content_hash, \
-         encoder, dense, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
+         encoder, dense, revision, tokens, tokens_by) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)")
         .bind(planned.fresh_id)
         .bind(plan.key.workspace)
         .bind(plan.key.base)
@@ -270,6 +274,8 @@ async fn add_chunk(
         .bind(encoder)
         .bind(vector)
         .bind(revision)
+        .bind(tokens.to_bytes())
+        .bind(TOKENS_BY)
         .execute(conn)
         .await?;
     Ok(())
@@ -277,20 +283,21 @@ async fn add_chunk(
 
 async fn remove_chunk(
     conn: &mut Conn,
-    key: BaseKey,
+    plan: &Plan,
     id: &str,
     revision: i64,
 ) -> Result<(), DbError> {
     sql("DELETE FROM chunk WHERE workspace = $1 AND id = $2")
-        .bind(key.workspace)
+        .bind(plan.key.workspace)
         .bind(id)
         .execute(conn)
         .await?;
-    sql("INSERT INTO chunk_removed (workspace, knowledge_base, chunk, revision) VALUES ($1, $2, $3, $4)")
-        .bind(key.workspace)
-        .bind(key.base)
+    sql("INSERT INTO chunk_removed (workspace, knowledge_base, chunk, revision, removed_at) VALUES ($1, $2, $3, $4, $5)")
+        .bind(plan.key.workspace)
+        .bind(plan.key.base)
         .bind(id)
         .bind(revision)
+        .bind(plan.now)
         .execute(conn)
         .await?;
     Ok(())

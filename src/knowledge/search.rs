@@ -7,7 +7,8 @@ use crate::ids::{ChunkId, KnowledgeBaseId, WorkspaceId};
 use crate::text::terms;
 
 use super::embedder::EmbedPurpose;
-use super::index::{Hit, IndexQuery, Reader, TokenCounts};
+use super::follow::Current;
+use super::index::{Degraded, Found, Hit, IndexQuery, Reader, TokenCounts};
 use super::relevance::{Question, Wording};
 use super::service::{Knowledge, KnowledgeError, normalised};
 use super::store::{self, MAX_PASSAGES, PassageRow, parsed};
@@ -24,6 +25,15 @@ const CLOSE_IN_MEANING: f32 = 0.5;
 /// Passages that share this much of their words are one passage twice.
 const DUPLICATE: f64 = 0.9;
 
+/// What a search found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Searched<P> {
+    /// The passages, best first.
+    pub passages: Vec<P>,
+    /// What was wrong with the search, if anything.
+    pub degraded: Option<Degraded>,
+}
+
 impl Knowledge {
     /// The best passages that visitors may be told, best first. Bases the workspace does not have are empty.
     ///
@@ -37,8 +47,24 @@ impl Knowledge {
         locale: Option<&str>,
         limit: usize,
     ) -> Result<Vec<PublicPassage>, KnowledgeError> {
+        Ok(self.find_public(workspace, bases, query, locale, limit).await?.passages)
+    }
+
+    /// As [`Self::search_public`], with what was wrong with the search.
+    ///
+    /// # Errors
+    /// As [`Self::search_public`].
+    pub async fn find_public(
+        &self,
+        workspace: WorkspaceId,
+        bases: &[KnowledgeBaseId],
+        query: &str,
+        locale: Option<&str>,
+        limit: usize,
+    ) -> Result<Searched<PublicPassage>, KnowledgeError> {
         let found = self.search(workspace, bases, query, locale, limit, Reader::Visitor).await?;
-        Ok(found.into_iter().filter_map(PublicPassage::of).collect())
+        let passages = found.passages.into_iter().filter_map(PublicPassage::of).collect();
+        Ok(Searched { passages, degraded: found.degraded })
     }
 
     /// The best passages for agents, internal knowledge included, best first.
@@ -53,7 +79,7 @@ impl Knowledge {
         locale: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Passage>, KnowledgeError> {
-        self.search(workspace, bases, query, locale, limit, Reader::Agent).await
+        Ok(self.search(workspace, bases, query, locale, limit, Reader::Agent).await?.passages)
     }
 
     async fn search(
@@ -64,28 +90,27 @@ impl Knowledge {
         locale: Option<&str>,
         limit: usize,
         reader: Reader,
-    ) -> Result<Vec<Passage>, KnowledgeError> {
+    ) -> Result<Searched<Passage>, KnowledgeError> {
         let (current, dense) =
-            tokio::join!(self.follower.bring_up_to_date(workspace, bases), self.embedded(query));
-        let current = current?;
-        let wording = Wording::new(terms(query, &current.languages), &current.languages);
-        let statistics = self.index.statistics(&current.bases, reader, &wording.ids()).await?;
+            tokio::join!(self.follower.open(workspace, bases), self.embedded(query));
+        let Current { reading, languages } = current?;
+        let wording = Wording::new(terms(query, &languages), &languages);
+        let statistics = reading.statistics(reader, &wording.ids());
         let question = Question::new(&wording, &statistics);
         let wanted = IndexQuery {
-            bases: &current.bases,
             reader,
             tokens: &wording.tokens,
             dense: dense.as_deref(),
             limit: MAX_PASSAGES,
         };
-        let hits = self.index.search(&wanted).await?;
+        let Found { hits, degraded } = reading.search(&wanted).await?;
         let ids: Vec<ChunkId> = hits.iter().map(|hit| hit.chunk).collect();
         let rows = store::passages(&mut self.db.read().await?, workspace, reader, &ids).await?;
         let mut found = Vec::with_capacity(rows.len());
         for row in rows {
             found.push(Candidate::new(row, &hits, &question, locale)?);
         }
-        Ok(ranked(found, limit))
+        Ok(Searched { passages: ranked(found, limit), degraded })
     }
 
     /// The question's vector, if there is a model and it answers.

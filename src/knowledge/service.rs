@@ -10,15 +10,16 @@ use crate::text::ENCODING;
 
 use super::article::{Article, ArticleDraft, InvalidField, question_and_answer};
 use super::chunk::{chunk, hash_of, indexed_text};
-use super::embedder::{EmbedPurpose, Embedder};
+use super::embedder::{EmbedError, EmbedPurpose, Embedder};
 use super::follow::Follower;
-use super::index::{BaseKey, IndexError, VectorIndex};
+use super::index::{BaseKey, Health, IndexError, VectorIndex};
 use super::put::{self, Change, Plan, PlannedChunk, Stored};
+use super::source::DatabaseSource;
 use super::store::{self, KnowledgeBase};
 use super::{Audience, MemoryIndex};
 
 /// How many texts go to the embedder in one call.
-const EMBED_BATCH: usize = 64;
+pub(super) const EMBED_BATCH: usize = 64;
 /// The longest name of a base, in characters.
 const MAX_NAME_CHARS: usize = 120;
 /// The longest key of an article within its source, in bytes.
@@ -48,7 +49,19 @@ pub enum KnowledgeError {
     Db(#[from] DbError),
     /// The index failed.
     #[error(transparent)]
-    Index(#[from] IndexError),
+    Index(IndexError),
+    /// The embedding model failed.
+    #[error(transparent)]
+    Embedding(#[from] EmbedError),
+}
+
+impl From<IndexError> for KnowledgeError {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Source(error) => Self::Db(error),
+            failed @ IndexError::Failed(_) => Self::Index(failed),
+        }
+    }
 }
 
 /// One page of articles, newest first.
@@ -64,7 +77,7 @@ pub struct ArticlePage {
 #[derive(Clone)]
 pub struct Knowledge {
     pub(super) db: Db,
-    clock: Clock,
+    pub(super) clock: Clock,
     ids: Ids,
     pub(super) embedder: Option<Arc<dyn Embedder>>,
     pub(super) index: Arc<dyn VectorIndex>,
@@ -88,7 +101,8 @@ impl Knowledge {
         index: Arc<dyn VectorIndex>,
     ) -> Self {
         let encoder = encoder_name(embedder.as_deref());
-        let follower = Arc::new(Follower::new(db.clone(), Arc::clone(&index), encoder));
+        let source = Arc::new(DatabaseSource { db: db.clone(), encoder });
+        let follower = Arc::new(Follower::new(db.clone(), Arc::clone(&index), source));
         Self { db, clock, ids, embedder, index, follower }
     }
 
@@ -251,6 +265,7 @@ impl Knowledge {
         workspace: WorkspaceId,
         id: ArticleId,
     ) -> Result<bool, KnowledgeError> {
+        let now = self.clock.now();
         let unit = self.db.write(move |conn| {
             Box::pin(async move {
                 let Some(article) = store::article(conn, workspace, id).await? else {
@@ -260,11 +275,30 @@ impl Knowledge {
                 let Some(revision) = store::raise_revision(conn, key).await? else {
                     return Ok(false);
                 };
-                store::delete_article(conn, workspace, id, revision).await?;
+                store::delete_article(conn, workspace, id, revision, now).await?;
                 Ok(true)
             })
         });
         Ok(unit.await?)
+    }
+
+    /// How the index is.
+    #[must_use]
+    pub fn index_health(&self) -> Health {
+        self.index.health()
+    }
+
+    /// Makes the index of every base of a workspace anew, and returns how many there are.
+    ///
+    /// # Errors
+    /// What the database or the index says.
+    pub async fn rebuild(&self, workspace: WorkspaceId) -> Result<usize, KnowledgeError> {
+        let bases = store::revisions(&mut self.db.read().await?, workspace).await?;
+        for (base, _) in &bases {
+            let key = BaseKey { workspace, base: *base };
+            self.index.rebuild(key, &self.follower.source).await?;
+        }
+        Ok(bases.len())
     }
 
     fn plan(&self, key: BaseKey, source: &str, source_key: &str, draft: ArticleDraft) -> Plan {
@@ -335,7 +369,7 @@ pub(super) fn invalid(field: &str, problem: &str) -> KnowledgeError {
 }
 
 /// Names what makes vectors and tokens; stored beside each chunk.
-fn encoder_name(embedder: Option<&dyn Embedder>) -> String {
+pub(super) fn encoder_name(embedder: Option<&dyn Embedder>) -> String {
     embedder.map_or_else(|| ENCODING.to_owned(), |e| format!("{} {ENCODING}", e.space()))
 }
 
@@ -348,7 +382,7 @@ pub(super) fn normalised(mut vector: Vec<f32>) -> Vec<f32> {
     vector
 }
 
-fn bytes_of(vector: &[f32]) -> Vec<u8> {
+pub(super) fn bytes_of(vector: &[f32]) -> Vec<u8> {
     vector.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 

@@ -278,6 +278,156 @@ async fn only_new_chunks_are_embedded_and_a_broken_model_stops_nothing() {
     }
 }
 
+async fn run(db: &Db, text: &'static str) -> u64 {
+    db.write(move |conn| Box::pin(async move { sql(text).execute(conn).await }))
+        .await
+        .expect("runs")
+}
+
+#[tokio::test]
+async fn tombstones_end_and_whoever_is_behind_loads_the_whole_base() {
+    for world in World::all().await {
+        let (knowledge, db) = (&world.knowledge, &world.knowledge.db);
+        let stored = world.put("returns", draft("Returns", &returns())).await;
+        world.put("gifts", draft("Gifts", "We wrap gifts.")).await;
+        let behind = knowledge.clone();
+        assert_eq!(world.found("refund").await.len(), 1);
+        let ahead = Knowledge::new(db.clone(), knowledge.clock.clone(), Ids, None);
+        knowledge.delete_article(world.workspace, stored.article).await.expect("deletes");
+        // One was left by the version before, which knew no age.
+        run(db, "UPDATE chunk_removed SET removed_at = NULL WHERE chunk = (SELECT MIN(chunk) FROM chunk_removed)")
+            .await;
+        assert_eq!(knowledge.prune_tombstones().await.expect("prunes"), 0, "too young");
+        knowledge.clock.advance(super::super::tombstones::KEPT * 2);
+        world.put("cards", draft("Cards", "We print cards.")).await;
+        assert_eq!(knowledge.prune_tombstones().await.expect("prunes"), 2);
+        assert_eq!(knowledge.prune_tombstones().await.expect("prunes"), 0);
+        let search = async |knowledge: &Knowledge, query| {
+            let found =
+                knowledge.search_for_agents(world.workspace, &[world.base], query, None, 5).await;
+            found.expect("searches").len()
+        };
+        for node in [&behind, &ahead] {
+            assert_eq!(search(node, "refund").await, 0);
+            assert_eq!(search(node, "gifts").await, 1);
+            assert_eq!(search(node, "cards").await, 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn chunks_of_the_version_before_are_cut_again() {
+    for world in World::all().await {
+        world.put("returns", draft("Returns", &returns())).await;
+        let (db, clock) = (world.knowledge.db.clone(), world.knowledge.clock.clone());
+        let expected = world.found("refund exchange").await;
+        for change in [
+            "UPDATE chunk SET tokens = NULL, tokens_by = NULL",
+            "UPDATE chunk SET tokens_by = 'words/0'",
+        ] {
+            run(&db, change).await;
+            let fresh = Knowledge::new(db.clone(), clock.clone(), Ids, None);
+            let found = fresh
+                .search_for_agents(world.workspace, &[world.base], "refund exchange", None, 5)
+                .await
+                .expect("searches");
+            assert_eq!(found, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn more_than_one_page_of_one_revision_is_loaded() {
+    for world in World::all().await {
+        let db = world.knowledge.db.clone();
+        world.put("returns", draft("Returns", "A refund takes five days.")).await;
+        run(
+            &db,
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) \
+             INSERT INTO chunk (id, workspace, knowledge_base, article, ordinal, section, text, audience, content_hash, encoder, revision) \
+             SELECT 'chk_' || SUBSTR('00000000000000000000000000000000' || CAST(n.i AS TEXT), LENGTH(CAST(n.i AS TEXT)) + 1), \
+             c.workspace, c.knowledge_base, c.article, n.i, '', 'gift number ' || CAST(n.i AS TEXT), 'public', CAST(n.i AS TEXT), \
+             c.encoder, c.revision FROM chunk c, n",
+        )
+        .await;
+        let fresh = Knowledge::new(db, world.knowledge.clock.clone(), Ids, None);
+        for query in ["gift 1", "gift 1000", "gift 1001", "gift 2500"] {
+            let found =
+                fresh.search_for_agents(world.workspace, &[world.base], query, None, 1).await;
+            assert_eq!(found.expect("searches")[0].text, query.replace("gift", "gift number"));
+        }
+    }
+}
+
+/// The letters, upside down: another space of the same length.
+struct Others(Letters);
+
+#[async_trait::async_trait]
+impl Embedder for Others {
+    fn space(&self) -> String {
+        "test/others/26".to_owned()
+    }
+    fn dimensions(&self) -> usize {
+        26
+    }
+    async fn embed(
+        &self,
+        texts: &[String],
+        purpose: EmbedPurpose,
+    ) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let made = self.0.embed(texts, purpose).await?;
+        Ok(made.into_iter().map(|v| v.into_iter().rev().collect()).collect())
+    }
+}
+
+#[tokio::test]
+async fn another_embedding_model_takes_over_while_search_goes_on() {
+    for db in databases().await {
+        let double = crate::knowledge::qdrant_double::Double::start();
+        let world = World::new(db.clone(), Some(Arc::new(Letters::default()))).await;
+        world.put("returns", draft("Returns", &returns())).await;
+        let clock = world.knowledge.clock.clone();
+        let node = |embedder: Arc<dyn Embedder>| {
+            let settings = crate::knowledge::QdrantSettings {
+                url: double.url(),
+                api_key: None,
+                collection: "baton".to_owned(),
+                timeout: std::time::Duration::from_secs(30),
+                words_bytes: usize::MAX,
+            };
+            let index = crate::knowledge::QdrantIndex::new(&settings, &embedder.space(), 26);
+            let index = Arc::new(index.expect("an address"));
+            Knowledge::with_index(db.clone(), clock.clone(), Ids, Some(embedder), index)
+        };
+        let close = async |knowledge: &Knowledge| {
+            let (workspace, bases) = (world.workspace, [world.base]);
+            let found =
+                knowledge.find_public(workspace, &bases, "rfund tkes sx dys", None, 5).await;
+            let found = found.expect("searches");
+            assert_eq!(found.degraded, None);
+            found.passages.iter().any(|p| p.kept && p.why.contains("cosine"))
+        };
+        let old = node(Arc::new(Letters::default()));
+        assert!(close(&old).await);
+        let new = node(Arc::new(Others(Letters::default())));
+        assert!(!close(&new).await, "no vector of this space yet");
+        assert_eq!(
+            new.search_public(world.workspace, &[world.base], "refund", None, 5)
+                .await
+                .expect("searches")
+                .len(),
+            1
+        );
+        assert_eq!(new.embed_missing(world.workspace).await.expect("embeds"), 2);
+        assert_eq!(new.embed_missing(world.workspace).await.expect("embeds"), 0);
+        assert!(close(&new).await);
+        assert!(!close(&old).await, "its vectors are gone, its words are not");
+        assert_eq!(new.rebuild(world.workspace).await.expect("rebuilds"), 1);
+        assert!(close(&new).await);
+        double.stop();
+    }
+}
+
 #[tokio::test]
 async fn a_folder_is_followed() {
     for world in World::all().await {

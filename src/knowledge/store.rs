@@ -8,7 +8,8 @@ use crate::db::{Conn, DbError, sql};
 use crate::ids::{ArticleId, ChunkId, KnowledgeBaseId, WorkspaceId};
 
 use super::article::Article;
-use super::index::{BaseKey, Reader};
+use super::index::{BaseKey, Cursor, Reader, Want};
+use super::source::TOKENS_BY;
 
 /// A set of articles that is searched together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -275,14 +276,17 @@ pub async fn delete_article(
     workspace: WorkspaceId,
     id: ArticleId,
     revision: i64,
+    now: Timestamp,
 ) -> Result<(), DbError> {
-    sql("INSERT INTO chunk_removed (workspace, knowledge_base, chunk, revision) \
-         SELECT workspace, knowledge_base, id, CAST($3 AS BIGINT) FROM chunk WHERE workspace = $1 AND article = $2")
-        .bind(workspace)
-        .bind(id)
-        .bind(revision)
-        .execute(conn)
-        .await?;
+    sql("INSERT INTO chunk_removed (workspace, knowledge_base, chunk, revision, removed_at) \
+         SELECT workspace, knowledge_base, id, CAST($3 AS BIGINT), CAST($4 AS BIGINT) FROM chunk \
+         WHERE workspace = $1 AND article = $2")
+    .bind(workspace)
+    .bind(id)
+    .bind(revision)
+    .bind(now)
+    .execute(conn)
+    .await?;
     sql("DELETE FROM chunk WHERE workspace = $1 AND article = $2")
         .bind(workspace)
         .bind(id)
@@ -296,46 +300,130 @@ pub async fn delete_article(
     Ok(())
 }
 
-/// A chunk as an index needs it.
+/// A chunk as an index needs it; what was not asked for is not there.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct IndexedRow {
     /// The chunk's id, as text.
     pub id: String,
-    /// Its article's id, as text.
-    pub article: String,
+    /// The revision of its last change.
+    pub revision: i64,
+    /// Who may read it.
+    pub audience: String,
+    /// Its tokens, if they are stored as they are made now.
+    pub tokens: Option<Vec<u8>>,
     /// The article's title.
     pub title: String,
     /// The headings above it.
     pub section: String,
-    /// Its words.
-    pub text: String,
-    /// Who may read it.
-    pub audience: String,
     /// The article's language.
     pub locale: String,
-    /// What made its vector.
-    pub encoder: String,
-    /// Its vector.
+    /// Its words, if its tokens are not stored.
+    pub text: Option<String>,
+    /// Its vector, if the encoder made it.
     pub dense: Option<Vec<u8>>,
 }
 
-/// The chunks of a base that changed after `revision`, in order.
+/// How many rows [`changed`] returns at most; fewer are the last.
+pub const PAGE_ROWS: usize = 1_000;
+
+/// The chunks of a base that changed behind a place, in order.
 ///
 /// # Errors
 /// What the database says.
-pub async fn changed_since(
+pub async fn changed(
     conn: &mut Conn,
     key: BaseKey,
-    revision: i64,
+    from: Cursor,
+    want: Want,
+    encoder: &str,
 ) -> Result<Vec<IndexedRow>, DbError> {
-    sql("SELECT c.id, c.article, a.title, c.section, c.text, c.audience, a.locale, c.encoder, c.dense \
+    // Without a chunk the whole revision is behind the place: no id is greater than nothing.
+    sql("SELECT c.id, c.revision, c.audience, a.title, c.section, a.locale, \
+         CASE WHEN $5 AND c.tokens_by = $6 THEN c.tokens END AS tokens, \
+         CASE WHEN $5 AND (c.tokens IS NULL OR c.tokens_by IS NULL OR c.tokens_by <> $6) THEN c.text END AS text, \
+         CASE WHEN $7 AND c.encoder = $8 THEN c.dense END AS dense \
          FROM chunk c JOIN article a ON a.id = c.article AND a.workspace = c.workspace \
-         WHERE c.workspace = $1 AND c.knowledge_base = $2 AND c.revision > $3 ORDER BY c.id")
+         WHERE c.workspace = $1 AND c.knowledge_base = $2 AND c.revision >= $3 AND (c.revision > $3 OR c.id > $4) \
+         ORDER BY c.revision, c.id LIMIT $9")
         .bind(key.workspace)
         .bind(key.base)
-        .bind(revision)
+        .bind(from.revision)
+        .bind(from.chunk)
+        .bind(want.words())
+        .bind(TOKENS_BY)
+        .bind(want.vectors())
+        .bind(encoder)
+        .bind(PAGE_ROWS)
         .all(conn)
         .await
+}
+
+/// The revision of one base.
+///
+/// # Errors
+/// What the database says.
+pub async fn revision(conn: &mut Conn, key: BaseKey) -> Result<Option<i64>, DbError> {
+    let row: Option<(i64,)> =
+        sql("SELECT revision FROM knowledge_base WHERE workspace = $1 AND id = $2")
+            .bind(key.workspace)
+            .bind(key.base)
+            .optional(conn)
+            .await?;
+    Ok(row.map(|(revision,)| revision))
+}
+
+/// How many chunks of a base have a vector of this encoder.
+///
+/// # Errors
+/// What the database says.
+pub async fn count_vectors(conn: &mut Conn, key: BaseKey, encoder: &str) -> Result<u64, DbError> {
+    let (count,): (i64,) = sql("SELECT COUNT(*) FROM chunk \
+         WHERE workspace = $1 AND knowledge_base = $2 AND encoder = $3 AND dense IS NOT NULL")
+    .bind(key.workspace)
+    .bind(key.base)
+    .bind(encoder)
+    .one(conn)
+    .await?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// The revision up to which tombstones of a base may be missing.
+///
+/// # Errors
+/// What the database says.
+pub async fn pruned_revision(conn: &mut Conn, key: BaseKey) -> Result<i64, DbError> {
+    let row: Option<(i64,)> =
+        sql("SELECT pruned_revision FROM knowledge_base WHERE workspace = $1 AND id = $2")
+            .bind(key.workspace)
+            .bind(key.base)
+            .optional(conn)
+            .await?;
+    Ok(row.map_or(0, |(revision,)| revision))
+}
+
+/// Forgets the tombstones of all workspaces that were made before `before`; those of unknown age begin to age `now`.
+///
+/// # Errors
+/// What the database says.
+pub async fn prune_tombstones(
+    conn: &mut Conn,
+    now: Timestamp,
+    before: Timestamp,
+) -> Result<u64, DbError> {
+    sql("UPDATE chunk_removed SET removed_at = $1 WHERE removed_at IS NULL")
+        .bind(now)
+        .execute(conn)
+        .await?;
+    sql("UPDATE knowledge_base SET pruned_revision = ( \
+             SELECT MAX(r.revision) FROM chunk_removed r \
+             WHERE r.workspace = knowledge_base.workspace AND r.knowledge_base = knowledge_base.id AND r.removed_at < $1) \
+         WHERE pruned_revision < ( \
+             SELECT COALESCE(MAX(r.revision), 0) FROM chunk_removed r \
+             WHERE r.workspace = knowledge_base.workspace AND r.knowledge_base = knowledge_base.id AND r.removed_at < $1)")
+        .bind(before)
+        .execute(conn)
+        .await?;
+    sql("DELETE FROM chunk_removed WHERE removed_at < $1").bind(before).execute(conn).await
 }
 
 /// The chunks of a base that went away after `revision`.
@@ -355,6 +443,72 @@ pub async fn removed_since(
     .all(conn)
     .await?;
     rows.iter().map(|(id,)| parsed(id)).collect()
+}
+
+/// A chunk that lacks a vector.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct UnembeddedRow {
+    /// The chunk's id, as text.
+    pub id: String,
+    /// The article's title.
+    pub title: String,
+    /// The headings above it.
+    pub section: String,
+    /// Its words.
+    pub text: String,
+}
+
+/// The chunks of a base without a vector of this encoder, by id, behind `after`.
+///
+/// # Errors
+/// What the database says.
+pub async fn not_embedded(
+    conn: &mut Conn,
+    key: BaseKey,
+    encoder: &str,
+    after: Option<ChunkId>,
+    limit: usize,
+) -> Result<Vec<UnembeddedRow>, DbError> {
+    sql("SELECT c.id, a.title, c.section, c.text \
+         FROM chunk c JOIN article a ON a.id = c.article AND a.workspace = c.workspace \
+         WHERE c.workspace = $1 AND c.knowledge_base = $2 AND c.encoder <> $3 AND ($4 IS NULL OR c.id > $4) \
+         ORDER BY c.id LIMIT $5")
+        .bind(key.workspace)
+        .bind(key.base)
+        .bind(encoder)
+        .bind(after)
+        .bind(limit)
+        .all(conn)
+        .await
+}
+
+/// Gives chunks their vectors at a revision of their base, which must have been raised in this transaction; returns how many
+/// are still there.
+///
+/// # Errors
+/// What the database says.
+pub async fn set_vectors(
+    conn: &mut Conn,
+    key: BaseKey,
+    vectors: &[(ChunkId, Vec<u8>)],
+    encoder: &str,
+    revision: i64,
+) -> Result<usize, DbError> {
+    let mut set = 0;
+    for (chunk, dense) in vectors {
+        let rows = sql("UPDATE chunk SET dense = $4, encoder = $5, revision = $6 \
+             WHERE workspace = $1 AND knowledge_base = $2 AND id = $3")
+        .bind(key.workspace)
+        .bind(key.base)
+        .bind(*chunk)
+        .bind(dense.clone())
+        .bind(encoder)
+        .bind(revision)
+        .execute(conn)
+        .await?;
+        set += usize::from(rows > 0);
+    }
+    Ok(set)
 }
 
 /// A chunk as it is shown.

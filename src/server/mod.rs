@@ -1,5 +1,6 @@
 //! One running server: everything built from the configuration, started and stopped in order.
 
+mod index;
 mod models;
 mod pages;
 
@@ -15,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use index::{index, qdrant};
 pub use models::{embedder, models};
 
 use crate::access::AccessState;
@@ -79,7 +81,8 @@ pub async fn build(config: &Config, extras: &Extras) -> anyhow::Result<Built> {
         named = named.with_named(name, set.clone());
     }
     let models = Arc::new(named);
-    let knowledge = Knowledge::new(db.clone(), clock.clone(), ids, embedder);
+    let index = index::index(config, embedder.as_deref()).context("check [index]")?;
+    let knowledge = Knowledge::with_index(db.clone(), clock.clone(), ids, embedder, index);
     let pace = Pace {
         debounce_ms: config.turn.debounce_ms,
         max_supersedes: config.turn.max_supersedes,
@@ -175,7 +178,8 @@ impl Built {
             stop.clone(),
         );
         tasks.spawn(turns.run());
-        tasks.spawn(sweep(state.access.clone(), stop.clone()));
+        let knowledge = state.minds.producer.knowledge.clone();
+        tasks.spawn(sweep(state.access.clone(), knowledge, stop.clone()));
         tasks.spawn(crate::model::tokens::warm());
         let router = router(&state, &config, beside)?;
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -227,8 +231,8 @@ fn router(state: &AppState, config: &Config, beside: Option<Router>) -> anyhow::
     Ok(api::dress(router, api::Limits::from(&config.limits), state.conversations.clock()))
 }
 
-/// Removes sessions and visitor tokens that have expired.
-async fn sweep(access: AccessState, stop: CancellationToken) {
+/// Removes sessions and visitor tokens that have expired, and what indexes need no more.
+async fn sweep(access: AccessState, knowledge: Knowledge, stop: CancellationToken) {
     loop {
         let now = access.clock.now();
         let swept = access
@@ -244,6 +248,9 @@ async fn sweep(access: AccessState, stop: CancellationToken) {
             Ok(0) => {}
             Ok(rows) => tracing::debug!(rows, "what has expired was removed"),
             Err(error) => tracing::warn!(error = %error, "what has expired could not be removed"),
+        }
+        if let Err(error) = knowledge.prune_tombstones().await {
+            tracing::warn!(error = %error, "old tombstones of chunks could not be removed");
         }
         tokio::select! {
             () = stop.cancelled() => return,

@@ -11,6 +11,7 @@ use utoipa::openapi::OpenApi;
 use crate::api::reference;
 use crate::app::AppState;
 use crate::db::sql;
+use crate::knowledge::Health;
 
 /// Routes that need nobody to sign in.
 ///
@@ -48,11 +49,17 @@ async fn ready(State(state): State<AppState>) -> Response {
     };
     let ok = database.is_ok() && !state.shutdown.is_cancelled();
     let say = |ok: bool| Value::from(if ok { "ok" } else { "away" });
-    let body = json!({
+    let mut body = json!({
         "ready": ok,
         "database": say(database.is_ok()),
+        "index": "ok",
         "stopping": state.shutdown.is_cancelled(),
     });
+    // Answers go on without it, so it is told, and the server stays ready.
+    if let Health::Degraded(reason) = state.minds.producer.knowledge.index_health() {
+        body["index"] = Value::from("degraded");
+        body["index_reason"] = Value::from(reason);
+    }
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()
 }

@@ -14,7 +14,7 @@ use super::record::{Explained, ExplainedCall, ExplainedPassage, ExplainedVerdict
 use crate::clock::Clock;
 use crate::conditions::{self, FiredCode};
 use crate::conversation::{Evidence, HandoffCode};
-use crate::knowledge::{Citation, Knowledge, PublicPassage};
+use crate::knowledge::{Citation, Knowledge, PublicPassage, Searched};
 use crate::model::prompt::Prompts;
 use crate::model::{ChatModel, ChatRequest, Delta, ModelError, ModelKind, ModelSet, Models};
 use crate::text::catalogue;
@@ -146,7 +146,10 @@ impl Producer {
         };
         explained.stage("retrieve", started);
         let passages = match found {
-            Ok(passages) => passages,
+            Ok(found) => {
+                explained.search_degraded = found.degraded;
+                found.passages
+            }
             Err(error) => {
                 // Without its knowledge the assistant must not guess.
                 tracing::warn!(error = %error, "knowledge search failed");
@@ -164,10 +167,10 @@ impl Producer {
     async fn retrieve(
         &self,
         plan: &Plan,
-    ) -> Result<Vec<PublicPassage>, crate::knowledge::KnowledgeError> {
+    ) -> Result<Searched<PublicPassage>, crate::knowledge::KnowledgeError> {
         let settings = &plan.settings;
         self.knowledge
-            .search_public(
+            .find_public(
                 settings.workspace,
                 &settings.knowledge_bases,
                 &plan.query(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::ids::{ChunkId, MessageId};
-use crate::knowledge::Passage;
+use crate::knowledge::{Degraded, Passage};
 use crate::model::{ChatMessage, Usage};
 use crate::turn::prompt::{Shed, Verdict};
 
@@ -29,6 +29,8 @@ pub struct Explained {
     pub released: Option<String>,
     /// What was found.
     pub passages: Vec<ExplainedPassage>,
+    /// What was wrong with the search, if anything: passages may be missing that fit by meaning only.
+    pub search_degraded: Option<Degraded>,
     /// What the judge said.
     pub verdicts: Vec<ExplainedVerdict>,
     /// What it cost.

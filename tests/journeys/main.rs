@@ -4,10 +4,14 @@
 //! never for time, and ends with the laws read off everything that was stored. PostgreSQL takes part where
 //! `BATON_TEST_POSTGRES` names a server (`tools/with-postgres cargo test`).
 
+#[allow(dead_code, unused_imports, reason = "journeys need a part of what the double can do")]
+#[path = "../doubles/qdrant/mod.rs"]
+mod qdrant_double;
 mod support;
 
 mod bad_input;
 mod crash;
 mod hostile_model;
 mod laws;
+mod qdrant;
 mod story;

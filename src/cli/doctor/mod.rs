@@ -1,12 +1,13 @@
 //! `baton doctor`: one line a check, what is wrong and what to do. Changes nothing that lasts.
 
 mod database;
+mod index;
 mod model;
 
 use std::fmt;
 use std::process::ExitCode;
 
-use crate::config::{Config, EmbeddingProvider, Loaded, Sources};
+use crate::config::{Config, EmbeddingProvider, IndexBackend, Loaded, Sources};
 
 /// How a check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +94,9 @@ pub async fn examine(sources: &Sources) -> Vec<Check> {
         checks.push(model::check_embeddings(&config.embeddings).await);
     } else {
         checks.push(Check::ok("embeddings", "off: search is by words alone"));
+    }
+    if config.index.backend == IndexBackend::Qdrant {
+        checks.push(index::check(config).await);
     }
     checks
 }

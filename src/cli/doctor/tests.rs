@@ -105,3 +105,39 @@ async fn a_bad_configuration_is_one_failing_line() {
     assert_eq!(checks[0].level, Level::Fail);
     assert!(checks[0].found.contains("database.url"));
 }
+
+#[tokio::test]
+async fn qdrant_is_asked_and_what_nobody_uses_is_named() {
+    let double = crate::knowledge::qdrant_double::Double::start();
+    let embed = || async { Json(json!({"data": [{"index": 0, "embedding": [1.0, 0.0]}]})) };
+    let app = Router::new().route("/v1/embeddings", axum::routing::post(embed));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let model = format!("http://{}/v1", listener.local_addr().expect("address"));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let folder = tempfile::tempdir().expect("folder");
+    let database = format!("sqlite:{}", folder.path().join("x.db").display());
+    let qdrant = double.url();
+    let flags = [
+        ("database.url", database.as_str()),
+        ("embeddings.provider", "openai"),
+        ("embeddings.base_url", model.as_str()),
+        ("embeddings.model", "small"),
+        ("index.backend", "qdrant"),
+        ("index.url", qdrant.as_str()),
+        ("index.api_key", "hunter2"),
+    ];
+    let ask = async || find(&examine(&sources(&flags)).await, "qdrant").clone();
+    let fine = ask().await;
+    assert!(fine.level == Level::Ok && fine.found.contains("baton_2_"), "{fine}");
+    double.with_store(|store| {
+        let (params, indexes, points) = Default::default();
+        let left = crate::knowledge::qdrant_double::Collection { params, indexes, points };
+        store.collections.insert("baton_7_0123abcd".to_owned(), left);
+    });
+    let left = ask().await;
+    assert!(left.level == Level::Warn && left.found.contains("baton_7_0123abcd"), "{left}");
+    double.stop();
+    let away = ask().await;
+    assert!(away.level == Level::Warn && away.found.contains("words alone"), "{away}");
+    assert!(!away.to_string().contains("hunter2"), "{away}");
+}

@@ -213,7 +213,7 @@ pub async fn reset_counters(conn: &mut Conn) -> Result<(), DbError> {
     for (table, column) in identities {
         let (table, column) = (Quoted(&table), Quoted(&column));
         let text = format!(
-            "SELECT setval(pg_get_serial_sequence('{table}', '{}'), COALESCE(MAX({column}), 0) + 1, FALSE) FROM {table}",
+            "SELECT setval(pg_get_serial_sequence('{table}', '{}'), COALESCE(MAX({column}), 1), MAX({column}) IS NOT NULL) FROM {table}",
             column.0.replace('\'', "''"),
         );
         let _next: (i64,) = one(conn, text).await?;

@@ -7,6 +7,7 @@
 mod support;
 
 mod bad_input;
+mod backup;
 mod crash;
 mod hostile_model;
 mod laws;

@@ -51,7 +51,9 @@ pub enum BackupError {
         what: String,
     },
     /// A newer Baton made it.
-    #[error("the backup was made by a newer Baton ({0}): restore it with that version or a later one")]
+    #[error(
+        "the backup was made by a newer Baton ({0}): restore it with that version or a later one"
+    )]
     Newer(String),
     /// The database is not empty.
     #[error(
@@ -82,3 +84,6 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, BackupError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| DbError::Panicked)?
 }
+
+#[cfg(test)]
+mod tests;

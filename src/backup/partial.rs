@@ -33,8 +33,7 @@ impl Partial {
         if !matches!(file.try_lock_exclusive(), Ok(true)) {
             return Err(BackupError::Busy(wanted.to_owned()));
         }
-        let partial =
-            Self { wanted: wanted.to_owned(), path, file, replace, finished: false };
+        let partial = Self { wanted: wanted.to_owned(), path, file, replace, finished: false };
         let owner_only = std::fs::Permissions::from_mode(0o600);
         partial
             .file

@@ -76,7 +76,8 @@ pub async fn insert(conn: &mut Conn, table: &Table, rows: Vec<Row>) -> Result<()
     let width = table.columns.len();
     let values: Vec<String> = (0..rows.len())
         .map(|row| {
-            let places: Vec<String> = (1..=width).map(|n| format!("${}", row * width + n)).collect();
+            let places: Vec<String> =
+                (1..=width).map(|n| format!("${}", row * width + n)).collect();
             format!("({})", places.join(", "))
         })
         .collect();
@@ -94,6 +95,7 @@ pub async fn insert(conn: &mut Conn, table: &Table, rows: Vec<Row>) -> Result<()
 }
 
 fn names(columns: &[Column]) -> String {
-    let names: Vec<String> = columns.iter().map(|column| Quoted(&column.name).to_string()).collect();
+    let names: Vec<String> =
+        columns.iter().map(|column| Quoted(&column.name).to_string()).collect();
     names.join(", ")
 }

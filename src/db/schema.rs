@@ -142,15 +142,13 @@ async fn keys(conn: &mut Conn) -> Result<BTreeMap<String, Vec<String>>, DbError>
 /// Which table references which other.
 async fn references(conn: &mut Conn) -> Result<Vec<(String, String)>, DbError> {
     match conn.kind() {
-        EngineKind::Sqlite => {
-            sql("SELECT m.name, f.\"table\" FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f
-             WHERE m.type = 'table'")
-        }
-        EngineKind::Postgres => {
-            sql("SELECT f.relname::text, t.relname::text FROM pg_constraint c
+        EngineKind::Sqlite => sql(
+            "SELECT m.name, f.\"table\" FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f
+             WHERE m.type = 'table'",
+        ),
+        EngineKind::Postgres => sql("SELECT f.relname::text, t.relname::text FROM pg_constraint c
              JOIN pg_class f ON f.oid = c.conrelid JOIN pg_class t ON t.oid = c.confrelid
-             WHERE c.contype = 'f' AND f.relnamespace = current_schema()::regnamespace")
-        }
+             WHERE c.contype = 'f' AND f.relnamespace = current_schema()::regnamespace"),
     }
     .all(conn)
     .await
@@ -177,7 +175,8 @@ fn order(mut names: BTreeSet<String>, references: &[(String, String)]) -> Vec<St
 /// # Errors
 /// What the engine says.
 pub async fn count(conn: &mut Conn, table: &Table) -> Result<u64, DbError> {
-    let (rows,): (i64,) = one(conn, format!("SELECT COUNT(*) FROM {}", Quoted(&table.name))).await?;
+    let (rows,): (i64,) =
+        one(conn, format!("SELECT COUNT(*) FROM {}", Quoted(&table.name))).await?;
     Ok(u64::try_from(rows).unwrap_or(0))
 }
 
@@ -187,7 +186,10 @@ pub async fn count(conn: &mut Conn, table: &Table) -> Result<u64, DbError> {
 /// What the engine says.
 pub async fn first_with_rows(conn: &mut Conn) -> Result<Option<String>, DbError> {
     for table in tables(conn).await? {
-        let text = format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT 1) AS some", Quoted(&table.name));
+        let text = format!(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT 1) AS probe",
+            Quoted(&table.name)
+        );
         let (some,): (i64,) = one(conn, text).await?;
         if some > 0 {
             return Ok(Some(table.name));
@@ -232,7 +234,8 @@ mod tests {
 
     /// The tables that the files of migrations make and no later one drops.
     fn declared(engine: &str) -> BTreeSet<String> {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(engine);
+        let folder =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(engine);
         let mut names = BTreeSet::new();
         let mut files: Vec<_> = std::fs::read_dir(folder)
             .expect("migrations")
@@ -242,7 +245,8 @@ mod tests {
         for file in files {
             let text = std::fs::read_to_string(file).expect("reads");
             for line in text.lines() {
-                let words: Vec<&str> = line.split([' ', '(', ';']).filter(|w| !w.is_empty()).collect();
+                let words: Vec<&str> =
+                    line.split([' ', '(', ';']).filter(|w| !w.is_empty()).collect();
                 match words.as_slice() {
                     ["CREATE", "TABLE", "IF", "NOT", "EXISTS", name, ..]
                     | ["CREATE", "TABLE", name, ..] => {

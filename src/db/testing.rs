@@ -54,7 +54,14 @@ pub async fn copy_of(url: &str) -> String {
         return fresh_postgres(url, Some(url)).await;
     };
     let copy = fresh_sqlite();
-    std::fs::copy(path, copy.trim_start_matches("sqlite:")).expect("copies");
+    // What was written last may stand in the log beside the file.
+    for end in ["", "-wal"] {
+        let from = format!("{path}{end}");
+        if std::path::Path::new(&from).exists() {
+            let to = format!("{}{end}", copy.trim_start_matches("sqlite:"));
+            std::fs::copy(from, to).expect("copies");
+        }
+    }
     copy
 }
 
@@ -74,8 +81,12 @@ async fn fresh_postgres(server: &str, template: Option<&str>) -> String {
         made = format!("{made} TEMPLATE \"{}\"", template.get_database().expect("a name"));
     }
     let options = address(server);
-    let mut conn =
-        options.clone().database("postgres").connect().await.expect("reaches the PostgreSQL server");
+    let mut conn = options
+        .clone()
+        .database("postgres")
+        .connect()
+        .await
+        .expect("reaches the PostgreSQL server");
     conn.execute(AssertSqlSafe(made.as_str())).await.expect("makes a database");
     options.database(&name).to_url_lossy().to_string()
 }

@@ -214,7 +214,10 @@ async fn a_full_disk_and_a_taken_name_leave_what_was_there(engine: Engine) {
     };
     let full = on_full_disk(&[]).await;
     assert_eq!(full.code, Some(1), "{full:?}");
-    assert!(full.errors.contains("File too large") && full.errors.contains("no file is left"), "{full:?}");
+    assert!(
+        full.errors.contains("File too large") && full.errors.contains("no file is left"),
+        "{full:?}"
+    );
     folder_has(&folder, &[]);
 
     // What a killed backup left is used again; what is being written is not.

@@ -6,8 +6,8 @@
 
 mod support;
 
-mod bad_input;
 mod backup;
+mod bad_input;
 mod crash;
 mod hostile_model;
 mod laws;

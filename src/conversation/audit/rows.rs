@@ -170,7 +170,15 @@ macro_rules! housed {
 }
 
 const HOUSED: [Question; 10] = housed![
-    "event", "message", "turn", "turn_record", "obligation", "alarm", "artifact", "job", "handoff",
+    "event",
+    "message",
+    "turn",
+    "turn_record",
+    "obligation",
+    "alarm",
+    "artifact",
+    "job",
+    "handoff",
     "read_mark"
 ];
 
@@ -281,10 +289,7 @@ pub(super) async fn across(
 }
 
 /// The next number of the feed must be a new one.
-async fn counter(
-    conn: &mut Conn,
-    tell: &mut (dyn FnMut(Finding) + Send),
-) -> Result<(), DbError> {
+async fn counter(conn: &mut Conn, tell: &mut (dyn FnMut(Finding) + Send)) -> Result<(), DbError> {
     let text = match conn.kind() {
         EngineKind::Sqlite => {
             "SELECT COALESCE((SELECT max(seq) FROM sqlite_sequence WHERE name = 'event'), 0) AS given,

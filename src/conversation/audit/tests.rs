@@ -8,7 +8,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Sq
 use super::super::commit_tests::{World, by};
 use super::super::verify::Kind;
 use super::*;
-use crate::conversation::{Command, Event, Evidence, HandoffCode, Outcome, Target, Words};
+use crate::conversation::{
+    By, Closer, Command, Conversation, Event, Evidence, HandoffCode, Outcome, Target, Words,
+};
 use crate::db::testing::{copy_of, fresh};
 use crate::ids::{ContactId, Ids};
 
@@ -22,8 +24,7 @@ async fn furnish(url: &str) {
     let c = w.commit(w.answers(&c, fence)).await;
     let asked = w.door.commit(w.says("I want to cancel", "c2")).await.expect("commits");
     let fence = w.leased(&asked.conversation).await;
-    let mut hands_off =
-        w.command(c.id, Event::TurnHandsOff { fence, reason: HandoffCode::Worded });
+    let mut hands_off = w.command(c.id, Event::TurnHandsOff { fence, reason: HandoffCode::Worded });
     let message = asked.message.map(|message| message.id);
     let (condition, quote) = (Some("cancels".to_owned()), Some("cancel".to_owned()));
     hands_off.evidence = Some(Evidence { condition, quote, message });
@@ -33,7 +34,7 @@ async fn furnish(url: &str) {
         w.door.fire_timers(w.workspace, c.id).await.expect("fires");
     }
     let takes = Event::AgentTakesOver {
-        by: crate::conversation::By { agent: w.ana, expected_epoch: None },
+        by: By { agent: w.ana, expected_epoch: None },
         from_colleague: false,
     };
     let c = w.commit(w.command(c.id, takes)).await;
@@ -46,7 +47,7 @@ async fn furnish(url: &str) {
     // Two: closed. Three: being answered. Four: due. Five: in the queue.
     let closed = w.commit(w.says_as(w.contact().await, "Hello?", "d1")).await;
     let outcome = Outcome::Solved;
-    let closer = crate::conversation::Closer::Agent(by(w.ana, &closed));
+    let closer = Closer::Agent(by(w.ana, &closed));
     w.commit(w.command(closed.id, Event::Close { by: closer, outcome })).await;
     let running = w.commit(w.says_as(w.contact().await, "Running", "e1")).await;
     w.leased(&running).await;
@@ -75,8 +76,10 @@ impl World {
         let (contact, workspace): (ContactId, _) = (Ids.fresh(), self.workspace);
         let made = self.door.db().write(move |conn| {
             Box::pin(async move {
-                crate::db::sql("INSERT INTO contact (id, workspace, locale, attributes, created_at, seen_at)
-                     VALUES ($1, $2, 'en', '{}', 0, 0)")
+                crate::db::sql(
+                    "INSERT INTO contact (id, workspace, locale, attributes, created_at, seen_at)
+                     VALUES ($1, $2, 'en', '{}', 0, 0)",
+                )
                 .bind(contact)
                 .bind(workspace)
                 .execute(conn)
@@ -87,8 +90,6 @@ impl World {
         contact
     }
 }
-
-use crate::conversation::Conversation;
 
 /// Where one thing stands: of the first conversation, or by what it is.
 const FIRST: &str = "(SELECT conversation FROM event WHERE kind = 'noted')";
@@ -111,8 +112,6 @@ const DAMAGES: &[Damage] = &[
         &[Kind::Voice]),
     damage(&["UPDATE message SET author_kind = 'system', author = NULL WHERE conversation = {first} AND author_kind = 'agent' AND kind = 'text'"],
         &[Kind::Signature]),
-    damage(&["UPDATE event SET kind = 'turn_cancelled', data = replace(data, '\"run_at\"', '\"reason\":\"takeover\",\"x\"') WHERE kind = 'turn_due' AND conversation = (SELECT conversation FROM turn WHERE status = 'running')"],
-        &[Kind::TurnHeader]),
     damage(&["UPDATE event SET data = '{\"by' WHERE conversation = {first} AND kind = 'noted'"],
         &[Kind::Unreadable]),
     damage(&["DELETE FROM message WHERE conversation = {first} AND kind = 'note'"],
@@ -148,8 +147,7 @@ const DAMAGES: &[Damage] = &[
         &[Kind::TurnHeader]),
     damage(&["UPDATE turn SET ended_at = NULL WHERE status = 'answered'"],
         &[Kind::TurnHeader]),
-    damage(&["UPDATE obligation SET ended_at = NULL WHERE conversation = {first} AND ended_by = 'reply'",
-        "-- drop nothing"],
+    damage(&["UPDATE obligation SET ended_by = 'close' WHERE conversation = {first} AND ended_by = 'reply'"],
         &[Kind::PromiseRow]),
     damage(&["UPDATE obligation SET due_at = due_at + 1 WHERE ended_at IS NULL AND conversation = {first}"],
         &[Kind::PromiseRow]),
@@ -192,47 +190,47 @@ fn special(postgres: bool) -> Vec<Damage> {
     vec![damage(counter, &[Kind::FeedCounter])]
 }
 
-async fn execute(url: &str, statement: &str) {
+/// Runs one statement; what the engine refuses is told.
+async fn execute(url: &str, statement: &str) -> Result<(), sqlx::Error> {
     let statement = statement.replace("{first}", FIRST);
     if let Some(path) = url.strip_prefix("sqlite:") {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).foreign_keys(false);
         let mut conn: SqliteConnection = options.connect().await.expect("opens");
         if let Some(dropped) = statement.strip_prefix("-- drop ") {
-            without(&mut conn, dropped).await;
+            without(&mut conn, dropped).await?;
         } else {
-            conn.execute(AssertSqlSafe(statement.as_str())).await.expect(&statement);
+            conn.execute(AssertSqlSafe(statement.as_str())).await?;
         }
-        conn.close().await.expect("closes");
+        conn.close().await
     } else {
         let mut conn = PgConnection::connect(url).await.expect("connects");
         let made = match statement.strip_prefix("-- drop ") {
             Some(dropped) => match dropped.split(' ').collect::<Vec<_>>().as_slice() {
                 [table, name, ..] => format!("ALTER TABLE {table} DROP CONSTRAINT {name}"),
-                _ => return,
+                _ => statement.clone(),
             },
             None => statement.clone(),
         };
-        conn.execute(AssertSqlSafe(made.as_str())).await.expect(&statement);
-        conn.close().await.expect("closes");
+        conn.execute(AssertSqlSafe(made.as_str())).await?;
+        conn.close().await
     }
 }
 
 /// SQLite drops no constraints: the table is made again without it.
-async fn without(conn: &mut SqliteConnection, dropped: &str) {
-    let Some((table, constraint)) = dropped.split_once(' ') else { return };
+async fn without(conn: &mut SqliteConnection, dropped: &str) -> Result<(), sqlx::Error> {
+    let (table, constraint) = dropped.split_once(' ').unwrap_or((dropped, ""));
     let made: String = sqlx::query_scalar("SELECT sql FROM sqlite_master WHERE name = $1")
         .bind(table)
         .fetch_one(&mut *conn)
-        .await
-        .expect("the table");
+        .await?;
     let copy = made
         .replacen(&format!("CREATE TABLE {table}"), "CREATE TABLE copy", 1)
         .replace(&format!(",\n    CONSTRAINT {constraint}"), "");
-    assert_ne!(copy.len(), made.len() - table.len() + 4, "nothing was dropped: {made}");
+    assert!(!copy.contains(constraint), "{constraint} was not dropped: {made}");
     let all = format!(
         "{copy}; INSERT INTO copy SELECT * FROM {table}; DROP TABLE {table}; ALTER TABLE copy RENAME TO {table}"
     );
-    conn.execute(AssertSqlSafe(all.as_str())).await.expect(&all);
+    conn.execute(AssertSqlSafe(all.as_str())).await.map(drop)
 }
 
 async fn found(url: &str) -> Vec<Finding> {
@@ -252,7 +250,9 @@ async fn every_damage_is_found_and_nothing_else() {
         for damage in DAMAGES.iter().chain(&special) {
             let copy = copy_of(&url).await;
             for statement in damage.what {
-                execute(&copy, statement).await;
+                if let Err(error) = execute(&copy, statement).await {
+                    wrong.push(format!("{statement}: {error}"));
+                }
             }
             let found = found(&copy).await;
             let kinds: BTreeSet<Kind> = found.iter().map(|f| f.violation.kind).collect();

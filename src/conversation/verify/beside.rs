@@ -106,8 +106,7 @@ impl Beside {
             Record::HandedOff { turn: Some(turn), .. } => self.end_turn(*turn, "handed_off"),
             Record::ObligationOpened { anchor, due_at } => {
                 let step = u64::from(after.obligation.map_or(0, |open| open.step));
-                let promise =
-                    PromiseRow { anchor: *anchor, due_at: *due_at, step, ended_by: None };
+                let promise = PromiseRow { anchor: *anchor, due_at: *due_at, step, ended_by: None };
                 self.promises.insert(logged.seq, promise);
                 self.open = Some(logged.seq);
             }
@@ -183,8 +182,7 @@ impl Beside {
             // One to the assignee is stored under their id.
             let named = wanted.recipient == AlarmFor::Assignee.as_str()
                 && stored.recipient.parse::<AgentId>().is_ok();
-            let recipient =
-                if named { stored.recipient.clone() } else { wanted.recipient.clone() };
+            let recipient = if named { stored.recipient.clone() } else { wanted.recipient.clone() };
             AlarmRow { recipient, ..wanted.clone() } == *stored
         })
     }

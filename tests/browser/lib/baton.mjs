@@ -28,7 +28,9 @@ export class Baton {
 
   async run() {
     const args = ['demo', '--json', '--port', String(this.port), '--data', this.data, '--database', this.database]
-    const child = spawn(binary, args, { cwd: this.data, stdio: ['ignore', 'pipe', 'pipe'] })
+    // Settings of whoever runs the tests are not the server's.
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('BATON_')))
+    const child = spawn(binary, args, { cwd: this.data, env, stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
     child.stderr.setEncoding('utf8').on('data', (text) => (this.#said += text))
     const line = await new Promise((resolve, reject) => {

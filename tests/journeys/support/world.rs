@@ -160,7 +160,9 @@ impl Business {
             let (session, agent, now) = (person.session.clone(), person.id, access.clock.now());
             let made = access.db.write(move |conn| {
                 let session = session.clone();
-                Box::pin(async move { session::create(conn, workspace, agent, &session, now).await })
+                Box::pin(
+                    async move { session::create(conn, workspace, agent, &session, now).await },
+                )
             });
             made.await.expect("signs in");
         }

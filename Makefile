@@ -44,7 +44,7 @@ test-web: web/node_modules/.installed
 test-browser: web
 	tools/install-test-tools
 	cargo build --bin baton
-	cd tests/browser && npm ci --no-audit --no-fund --loglevel=error && npm test --silent
+	cd tests/browser && npm ci --no-audit --no-fund --loglevel=error && ../../tools/with-postgres npm test --silent
 
 test-fuzz:
 	tools/install-test-tools

@@ -29,6 +29,7 @@ pub mod conversation;
 pub mod socket;
 pub mod words;
 
+pub mod backup;
 pub mod conditions;
 
 pub mod assist;

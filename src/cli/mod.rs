@@ -3,6 +3,7 @@
 //! Only this floor prints; `anyhow` is used nowhere below it.
 
 pub mod ask;
+pub mod backup;
 pub mod demo;
 pub mod doctor;
 pub mod ingest;
@@ -10,6 +11,7 @@ pub mod listen;
 pub mod openapi;
 pub mod reindex;
 pub mod serve;
+pub mod verify_log;
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -48,6 +50,12 @@ enum Command {
     Openapi(openapi::OpenapiArgs),
     /// Check configuration, database and models, and say what to do
     Doctor,
+    /// Read the laws off everything that is stored; a server may run
+    VerifyLog(verify_log::VerifyLogArgs),
+    /// Write a backup of the database to one file; a server may run
+    Backup(backup::BackupArgs),
+    /// Put a backup into an empty database, of either engine
+    Restore(backup::RestoreArgs),
 }
 
 /// Settings that have a flag; docs/CONFIG.md lists every setting.
@@ -138,6 +146,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Ask(args) => ask::run(started(&sources)?, args).await,
         Command::Openapi(args) => openapi::run(&args),
         Command::Doctor => Ok(doctor::run(&sources).await),
+        Command::VerifyLog(args) => Ok(verify_log::run(&sources, args).await),
+        Command::Backup(args) => backup::back_up_to(started(&sources)?, args).await,
+        Command::Restore(args) => backup::restore_from(started(&sources)?, args).await,
     }
 }
 

@@ -14,18 +14,18 @@ use crate::db::{Db, sql};
 use crate::ids::{AgentId, AssistantId, ContactId, ConversationId, Ids, InboxId, WorkspaceId};
 
 /// A workspace with an inbox, a published assistant, a contact and two agents.
-struct World {
-    door: Conversations,
-    clock: Clock,
-    workspace: WorkspaceId,
+pub(super) struct World {
+    pub(super) door: Conversations,
+    pub(super) clock: Clock,
+    pub(super) workspace: WorkspaceId,
     inbox: InboxId,
     contact: ContactId,
-    ana: AgentId,
+    pub(super) ana: AgentId,
     budi: AgentId,
 }
 
 impl World {
-    async fn new(db: Db) -> Self {
+    pub(super) async fn new(db: Db) -> Self {
         let ids = Ids;
         let clock = Clock::manual(Timestamp::from_millis(1_764_000_000_000));
         let world = Self {
@@ -87,7 +87,7 @@ impl World {
         world
     }
 
-    fn says(&self, text: &str, client_id: &str) -> Command {
+    pub(super) fn says(&self, text: &str, client_id: &str) -> Command {
         Command {
             workspace: self.workspace,
             target: Target::Contact {
@@ -106,11 +106,11 @@ impl World {
         }
     }
 
-    fn command(&self, id: ConversationId, event: Event) -> Command {
+    pub(super) fn command(&self, id: ConversationId, event: Event) -> Command {
         Command::new(self.workspace, id, event)
     }
 
-    async fn leased(&self, c: &Conversation) -> Fence {
+    pub(super) async fn leased(&self, c: &Conversation) -> Fence {
         self.clock.advance(Duration::from_secs(1));
         let turn = c.holder.turn().expect("a turn is due").id;
         let committed = self
@@ -122,7 +122,7 @@ impl World {
         Fence { epoch: committed.conversation.epoch, turn, attempt: 1 }
     }
 
-    fn answers(&self, c: &Conversation, fence: Fence) -> Command {
+    pub(super) fn answers(&self, c: &Conversation, fence: Fence) -> Command {
         let reply = Reply { message: Ids.fresh(), still_unanswered: false };
         self.command(c.id, Event::TurnAnswered { fence, reply })
             .with_words(Words { text: "Within two days.".to_owned(), ..Words::default() })
@@ -169,7 +169,7 @@ where
     }
 }
 
-fn by(agent: AgentId, c: &Conversation) -> By {
+pub(super) fn by(agent: AgentId, c: &Conversation) -> By {
     By { agent, expected_epoch: Some(c.epoch) }
 }
 

@@ -1,5 +1,6 @@
 //! Conversations: the pure machine, their messages and log, and `commit`, the only door through which one changes.
 
+pub mod audit;
 mod commit;
 mod derive;
 mod events;

@@ -2,66 +2,40 @@
 //!
 //! The log is replayed through [`Conversation::apply`] and everything that was said is held against who held the conversation
 //! at that moment. It reports all it finds instead of stopping at the first, and judges nothing that the log does not say:
-//! words are looked at only as far as their numbers and authors go, so an erased conversation can be checked too.
+//! words are looked at only as far as their numbers and authors go, so an erased conversation can be checked too. What it says
+//! holds ids and numbers, never words. `audit` reads the logs, and the tables beside them, of a whole database.
+
+mod beside;
+mod kind;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 use super::events::Logged;
-use super::message::{Actor, MessageKind};
+use super::message::Actor;
 use super::record::{EndedBy, HandoffCode, Record};
-use super::state::{Column, Conversation, Phase};
+use super::state::{Column, Conversation};
+use crate::clock::Timestamp;
 use crate::ids::{MessageId, TurnId};
+use crate::knowledge::{Audience, Citation};
 
-/// Which law is broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Law {
-    /// The author of every public message is the holder.
-    OneVoice,
-    /// Nothing of the assistant's is committed under a stale fence.
-    Silence,
-    /// Whatever the visitor said is answered, exempted, or with somebody who will be reminded.
-    NothingLost,
-    /// Ranges of answered messages never overlap; one client id, one message.
-    Once,
-    /// Both numbers are gap-free, and the state is the fold of its log.
-    OneOrder,
-    /// A trigger fires once on the same evidence, and never on what was said before a return.
-    Triggers,
-    /// Every promise ends in what may end it; every step of its ladder is climbed once.
-    Promises,
-}
+pub(super) use beside::{AlarmRow, Beside, Columns, PromiseRow, TurnRow, columns, timer};
+pub use kind::{Kind, Law};
 
-impl Law {
-    /// Its number in the architecture; the seventh (walls) cannot be read off a log.
-    #[must_use]
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::OneVoice => 1,
-            Self::Silence => 2,
-            Self::NothingLost => 3,
-            Self::Once => 4,
-            Self::OneOrder => 5,
-            Self::Triggers => 6,
-            Self::Promises => 8,
-        }
-    }
-}
-
-/// One place where a log breaks a law.
+/// One place where a law is broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which law.
-    pub law: Law,
+    /// What kind of thing, and by that which law.
+    pub kind: Kind,
     /// At which event; none if it is about the whole.
     pub seq: Option<u64>,
-    /// What is wrong.
+    /// What is wrong, in ids and numbers.
     pub what: String,
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "law {}", self.law.number())?;
+        write!(f, "law {} ({})", self.kind.law().number(), self.kind.name())?;
         if let Some(seq) = self.seq {
             write!(f, " at seq {seq}")?;
         }
@@ -72,17 +46,11 @@ impl fmt::Display for Violation {
 /// Everything that is wrong with a conversation: its state row and its whole log, oldest event first.
 #[must_use]
 pub fn verify(row: &Conversation, log: &[Logged]) -> Vec<Violation> {
-    let Some(first) = log.first() else {
-        let what = "a conversation without a log".to_owned();
-        return vec![Violation { law: Law::OneOrder, seq: None, what }];
-    };
-    let unborn = Conversation::unborn(row.id, row.workspace, row.inbox, row.contact, first.at);
-    let mut reading = Reading { erased: row.erased, ..Reading::of(unborn) };
+    let mut reading = Reading::of(row);
     for logged in log {
         reading.read(logged);
     }
-    reading.end(row);
-    reading.found
+    reading.end(row).0
 }
 
 /// The turn that runs, as the log tells.
@@ -93,9 +61,10 @@ struct Running {
     by: Actor,
 }
 
-/// A log being read.
-struct Reading {
+/// A log being read, event by event.
+pub(super) struct Reading {
     c: Conversation,
+    beside: Beside,
     /// Words may be missing.
     erased: bool,
     found: Vec<Violation>,
@@ -112,14 +81,18 @@ struct Reading {
     alarms: HashSet<(u64, u32)>,
     promised: bool,
     enders: BTreeSet<&'static str>,
-    at_step: Option<crate::clock::Timestamp>,
+    at_step: Option<Timestamp>,
 }
 
 impl Reading {
-    fn of(unborn: Conversation) -> Self {
+    /// Before the first event of the log behind a state row.
+    pub(super) fn of(row: &Conversation) -> Self {
+        let (id, workspace, inbox, contact) = (row.id, row.workspace, row.inbox, row.contact);
+        let never = Timestamp::default();
         Self {
-            c: unborn,
-            erased: false,
+            c: Conversation::unborn(id, workspace, inbox, contact, never),
+            beside: Beside::default(),
+            erased: row.erased,
             found: Vec::new(),
             said: BTreeMap::new(),
             visitor_seqs: BTreeSet::new(),
@@ -136,15 +109,16 @@ impl Reading {
         }
     }
 
-    fn broken(&mut self, law: Law, seq: u64, what: impl Into<String>) {
-        self.found.push(Violation { law, seq: Some(seq), what: what.into() });
+    fn broken(&mut self, kind: Kind, seq: u64, what: impl Into<String>) {
+        self.found.push(Violation { kind, seq: Some(seq), what: what.into() });
     }
 
-    fn read(&mut self, logged: &Logged) {
+    /// The next event.
+    pub(super) fn read(&mut self, logged: &Logged) {
         let held = self.c.holder.column();
         if logged.seq != self.c.seq + 1 {
             let what = format!("follows seq {}", self.c.seq);
-            self.broken(Law::OneOrder, logged.seq, what);
+            self.broken(Kind::Gap, logged.seq, what);
         }
         self.voice(logged, held);
         self.fence(logged);
@@ -154,9 +128,10 @@ impl Reading {
         // A gap is told once, not again at every later event.
         self.c.seq = logged.seq.saturating_sub(1);
         self.c.apply(&logged.record, logged.at);
+        self.beside.read(&self.c, logged);
         if self.c.epoch != logged.epoch {
             let what = format!("has epoch {}, replaying gives {}", logged.epoch, self.c.epoch);
-            self.broken(Law::OneOrder, logged.seq, what);
+            self.broken(Kind::Epoch, logged.seq, what);
             self.c.epoch = logged.epoch;
         }
         self.message(logged);
@@ -182,7 +157,7 @@ impl Reading {
             _ => (true, ""),
         };
         if !right {
-            self.broken(Law::OneVoice, seq, format!("{what} ({:?}, {held:?})", logged.actor));
+            self.broken(Kind::Voice, seq, format!("{what} ({:?}, {held:?})", logged.actor));
         }
     }
 
@@ -196,16 +171,16 @@ impl Reading {
             Record::TurnStarted { turn, .. } => {
                 if let Some(other) = self.running.filter(|running| running.turn != *turn) {
                     let what = format!("{turn} started while {} ran", other.turn);
-                    self.broken(Law::Silence, seq, what);
+                    self.broken(Kind::Fence, seq, what);
                 }
                 self.running = Some(Running { turn: *turn, epoch, by: logged.actor });
             }
             Record::AssistantAnswered { turn, answers, .. } => {
                 if !admitted(self.running, *turn) {
                     let what = format!("{turn} answered, but {:?} ran", self.running);
-                    self.broken(Law::Silence, seq, what);
+                    self.broken(Kind::Fence, seq, what);
                 } else if self.running.is_some_and(|running| running.by != logged.actor) {
-                    self.broken(Law::OneVoice, seq, "another assistant answered than began");
+                    self.broken(Kind::Voice, seq, "another assistant answered than began");
                 }
                 self.broke_off = answers.is_none().then_some(*turn);
                 self.running = None;
@@ -214,12 +189,12 @@ impl Reading {
                 let just_broke_off = self.broke_off == Some(*turn);
                 if !just_broke_off && !admitted(self.running, *turn) {
                     let what = format!("{turn} handed off, but {:?} ran", self.running);
-                    self.broken(Law::Silence, seq, what);
+                    self.broken(Kind::Fence, seq, what);
                 }
                 self.running = None;
             }
             record if matches!(logged.actor, Actor::Assistant(_)) => {
-                self.broken(Law::Silence, seq, format!("the assistant did {record:?}"));
+                self.broken(Kind::Fence, seq, format!("the assistant did {record:?}"));
             }
             Record::TurnSuperseded { .. } | Record::TurnCancelled { .. } => self.running = None,
             record if record.raises_epoch() => self.running = None,
@@ -242,24 +217,24 @@ impl Reading {
             if from <= self.answered_through || through < from {
                 let what =
                     format!("answers {from} to {through}, but {} had been", self.answered_through);
-                self.broken(Law::Once, seq, what);
+                self.broken(Kind::Range, seq, what);
             }
             if ![from, through].iter().all(|end| self.visitor_seqs.contains(end)) {
                 let what = format!("answers {from} to {through}, which are no visitor messages");
-                self.broken(Law::Once, seq, what);
+                self.broken(Kind::Range, seq, what);
             }
             self.answered_through = through;
         }
         if let Some(id) = logged.record.message()
             && !self.ids.insert(id)
         {
-            self.broken(Law::Once, seq, format!("{id} stands here a second time"));
+            self.broken(Kind::MessageTwice, seq, format!("{id} stands here a second time"));
         }
         let client_id = logged.message.as_ref().and_then(|message| message.client_id.clone());
         if let Some(client_id) = client_id {
             let kind = logged.actor.kind();
-            if !self.client_ids.insert((kind, client_id.clone())) {
-                self.broken(Law::Once, seq, format!("client id {client_id} stored twice"));
+            if !self.client_ids.insert((kind, client_id)) {
+                self.broken(Kind::ClientIdTwice, seq, "its writer's id for it is stored twice");
             }
         }
     }
@@ -271,16 +246,16 @@ impl Reading {
         let Some(message) = evidence.message else { return };
         if !self.fired.insert((*reason, evidence.condition.clone(), message)) {
             let what = format!("{reason:?} a second time on {message}");
-            self.broken(Law::Triggers, logged.seq, what);
+            self.broken(Kind::EvidenceTwice, logged.seq, what);
         }
         match self.said.get(&message) {
             None => {
                 let what = format!("evidence {message} was not said before");
-                self.broken(Law::Triggers, logged.seq, what);
+                self.broken(Kind::EvidenceUnsaid, logged.seq, what);
             }
             Some(said) if *said <= self.c.evidence_after() => {
                 let what = format!("evidence {message} is from before the return");
-                self.broken(Law::Triggers, logged.seq, what);
+                self.broken(Kind::EvidenceOld, logged.seq, what);
             }
             Some(_) => {}
         }
@@ -307,26 +282,26 @@ impl Reading {
             Record::ObligationOpened { .. } => {
                 let before = std::mem::replace(&mut self.promised, true);
                 if before {
-                    self.broken(Law::Promises, seq, "a second promise beside an open one");
+                    self.broken(Kind::Promise, seq, "a second promise beside an open one");
                 }
             }
             Record::ObligationMoved { .. } if !self.promised => {
-                self.broken(Law::Promises, seq, "no promise to move");
+                self.broken(Kind::Promise, seq, "no promise to move");
             }
             Record::ObligationEnded { by } => {
                 if !std::mem::replace(&mut self.promised, false) {
-                    self.broken(Law::Promises, seq, "no promise to end");
+                    self.broken(Kind::Promise, seq, "no promise to end");
                 }
                 if *by != EndedBy::Ticket && !self.enders.contains(by.as_str()) {
                     let what = format!("a promise ended by {by:?}, of which there is none");
-                    self.broken(Law::Promises, seq, what);
+                    self.broken(Kind::Promise, seq, what);
                 }
             }
             Record::AlarmRaised { anchor, step, .. } => {
                 let fresh = self.alarms.insert((*anchor, *step));
                 if !fresh {
                     let what = format!("alarm {step} over {anchor} a second time");
-                    self.broken(Law::Promises, seq, what);
+                    self.broken(Kind::AlarmTwice, seq, what);
                 }
             }
             _ => {}
@@ -340,76 +315,97 @@ impl Reading {
         match (logged.record.message(), &logged.message) {
             (None, None) => {}
             (Some(id), None) if !self.erased => {
-                self.broken(Law::NothingLost, seq, format!("{id} is not stored"));
+                self.broken(Kind::MessageMissing, seq, format!("{id} is not stored"));
             }
             (Some(_), None) => {}
             (None, Some(message)) => {
                 let what = format!("{} stands beside an event without words", message.id);
-                self.broken(Law::OneOrder, seq, what);
+                self.broken(Kind::MessageUnknown, seq, what);
             }
             (Some(id), Some(message)) => {
-                if message.id != id || message.seq != seq || message.public_seq != public_seq {
+                if message.id != id || message.public_seq != public_seq {
                     let what = format!(
-                        "{id} should have public number {public_seq:?}; {} has {:?} at seq {}",
-                        message.id, message.public_seq, message.seq
+                        "{id} should have public number {public_seq:?}; {} has {:?}",
+                        message.id, message.public_seq
                     );
-                    self.broken(Law::OneOrder, seq, what);
+                    self.broken(Kind::MessageNumber, seq, what);
                 }
                 if message.author != logged.actor {
                     let what =
                         format!("signed by {:?}, written by {:?}", message.author, logged.actor);
-                    self.broken(Law::OneVoice, seq, what);
+                    self.broken(Kind::Signature, seq, what);
                 }
-                let private = matches!(message.kind, MessageKind::Note | MessageKind::ReturnNote);
-                if private && message.public_seq.is_some() {
-                    self.broken(Law::OneOrder, seq, "a note has a public number");
+                for what in beside::differs(message, logged) {
+                    self.broken(Kind::MessageDiffers, seq, what);
                 }
-                if let Record::AssistantAnswered { answers, .. } = &logged.record
-                    && message.answers != *answers
-                {
-                    let what = format!("answers {answers:?}, its message {:?}", message.answers);
-                    self.broken(Law::Once, seq, what);
+                let shown = public_seq.is_some() && !matches!(message.author, Actor::Agent(_));
+                let internal = |c: &Citation| c.audience == Audience::Internal;
+                if shown && message.citations.iter().any(internal) {
+                    self.broken(Kind::Citation, seq, "shows the visitor an internal source");
                 }
             }
         }
     }
 
     /// What holds when nothing more has happened.
-    fn end(&mut self, row: &Conversation) {
-        let mut whole = |law, what: String| self.found.push(Violation { law, seq: None, what });
-        if self.c != *row {
-            let what = format!("replaying gives {:?}, the row says {row:?}", self.c);
-            whole(Law::OneOrder, what);
+    /// What was found, and what the tables beside the log should hold.
+    pub(super) fn end(mut self, row: &Conversation) -> (Vec<Violation>, Beside) {
+        let mut found = std::mem::take(&mut self.found);
+        let mut whole = |kind, what: String| found.push(Violation { kind, seq: None, what });
+        if self.c.seq == 0 {
+            whole(Kind::NoLog, "a conversation without a log".to_owned());
+            return (found, self.beside);
         }
-        match row.holder.column() {
+        for what in differences(&self.c, row) {
+            whole(Kind::State, what);
+        }
+        // What the log leads to: where the row says something else, that has been said already.
+        let c = &self.c;
+        match c.holder.column() {
             Column::Assistant => {
-                let turn = row.holder.turn().is_some();
-                if turn != row.unanswered.is_some() {
-                    let what =
-                        format!("turn: {turn}, unanswered: {:?}, with the AI", row.unanswered);
-                    whole(Law::NothingLost, what);
+                let turn = c.holder.turn().is_some();
+                if turn != c.unanswered.is_some() {
+                    let what = format!("turn: {turn}, unanswered: {:?}, with the AI", c.unanswered);
+                    whole(Kind::NoTurn, what);
                 }
             }
             Column::Queue | Column::Assigned => {
-                let promised = row.obligation.map(|open| open.anchor);
-                let waiting = row.waiting.filter(|_| !row.blocked).map(|mark| mark.seq);
+                let promised = c.obligation.map(|open| open.anchor);
+                let waiting = c.waiting.filter(|_| !c.blocked).map(|mark| mark.seq);
                 if promised != waiting {
                     let what = format!("promise over {promised:?}, waiting since {waiting:?}");
-                    whole(Law::NothingLost, what);
+                    whole(Kind::NoPromise, what);
                 }
             }
             Column::Closed => {
-                if let Some(mark) = row.waiting.filter(|_| !row.blocked) {
-                    whole(Law::NothingLost, format!("closed over {}", mark.seq));
+                if let Some(mark) = c.waiting.filter(|_| !c.blocked) {
+                    whole(Kind::ClosedOver, format!("closed over {}", mark.seq));
                 }
             }
         }
-        let running = row.holder.turn().filter(|t| matches!(t.phase, Phase::Running { .. }));
-        if running.map(|turn| turn.id) != self.running.map(|running| running.turn) {
-            let what = format!("{:?} runs by the row, {:?} by the log", running, self.running);
-            whole(Law::Silence, what);
-        }
+        (found, self.beside)
     }
+}
+
+/// In which fields the state that the log leads to and the state row differ. Both hold ids and numbers only.
+fn differences(log: &Conversation, row: &Conversation) -> Vec<String> {
+    let fields = |c: &Conversation| match serde_json::to_value(c) {
+        Ok(serde_json::Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let (log, row) = (fields(log), fields(row));
+    let names: BTreeSet<&String> = log.keys().chain(row.keys()).collect();
+    let show = |value: Option<&serde_json::Value>| {
+        value.map_or_else(|| "nothing".to_owned(), ToString::to_string)
+    };
+    names
+        .into_iter()
+        .filter(|name| log.get(*name) != row.get(*name))
+        .map(|name| {
+            let (log, row) = (show(log.get(name)), show(row.get(name)));
+            format!("{name}: the log leads to {log}, the row says {row}")
+        })
+        .collect()
 }
 
 #[cfg(test)]

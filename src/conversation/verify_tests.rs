@@ -1,6 +1,6 @@
 //! The checker finds nothing in honest logs, and finds each lie.
 
-use super::super::message::Message;
+use super::super::message::{Message, MessageKind};
 use super::super::test_world::*;
 use super::super::{Evidence, NoticeCode};
 use super::*;
@@ -17,8 +17,12 @@ fn stored(world: &World) -> Vec<Logged> {
             Record::ReturnedToAi { .. } => MessageKind::ReturnNote,
             _ => MessageKind::Text,
         };
-        let answers = match record {
-            Record::AssistantAnswered { answers, .. } => *answers,
+        let (turn, answers) = match record {
+            Record::AssistantAnswered { turn, answers, .. } => (Some(*turn), *answers),
+            _ => (None, None),
+        };
+        let notice = match record {
+            Record::Noticed { code, .. } => Some(code.as_str().to_owned()),
             _ => None,
         };
         let message = record.message().map(|id| Message {
@@ -26,13 +30,13 @@ fn stored(world: &World) -> Vec<Logged> {
             seq: c.seq,
             public_seq: record.is_public().then_some(c.public_seq),
             kind,
-            notice: None,
+            notice,
             author: *actor,
             author_name: None,
             text: "words".to_owned(),
             citations: Vec::new(),
             client_id: None,
-            turn: None,
+            turn,
             answers,
             incomplete: false,
             flags: Vec::new(),
@@ -63,7 +67,7 @@ fn honest_logs_are_good() {
 fn laws(world: &World, tamper: impl FnOnce(&mut Vec<Logged>)) -> Vec<Law> {
     let mut log = stored(world);
     tamper(&mut log);
-    let laws: BTreeSet<Law> = verify(&world.c, &log).into_iter().map(|v| v.law).collect();
+    let laws: BTreeSet<Law> = verify(&world.c, &log).into_iter().map(|v| v.kind.law()).collect();
     laws.into_iter().collect()
 }
 
@@ -143,7 +147,7 @@ fn the_same_evidence_twice_and_evidence_from_before_a_return_are_found() {
     let mut log = stored(&world);
     with_evidence(&mut log);
     let found = verify(&world.c, &log);
-    assert!(found.iter().all(|violation| violation.law == Law::Triggers), "{found:?}");
+    assert!(found.iter().all(|violation| violation.kind.law() == Law::Triggers), "{found:?}");
     assert!(!found.is_empty());
     let once = Setup::Queue.world();
     assert_eq!(laws(&once, with_evidence), [], "once is right");
@@ -183,6 +187,6 @@ fn a_notice_signed_by_a_person_is_found() {
 
 #[test]
 fn violations_read_as_sentences() {
-    let violation = Violation { law: Law::Promises, seq: Some(7), what: "no promise".to_owned() };
-    assert_eq!(violation.to_string(), "law 8 at seq 7: no promise");
+    let violation = Violation { kind: Kind::Promise, seq: Some(7), what: "no promise".to_owned() };
+    assert_eq!(violation.to_string(), "law 8 (promise) at seq 7: no promise");
 }

@@ -5,7 +5,7 @@ use sqlx::postgres::PgPool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
 use super::writer::Writer;
-use super::{Db, DbError, EngineKind, sql};
+use super::{Conn, Db, DbError, EngineKind, sql};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -20,12 +20,34 @@ pub(super) enum Target<'a> {
 /// # Errors
 /// [`DbError::Migration`] with what failed.
 pub async fn migrate(db: &Db) -> Result<(), DbError> {
-    match db.migration_target() {
-        Target::Sqlite(writer) => writer.migrate().await,
+    migrate_to(db, newest()).await
+}
+
+/// Applies every migration up to and including `number` that is still missing.
+///
+/// # Errors
+/// [`DbError::Migration`] with what failed.
+pub async fn migrate_to(db: &Db, number: i64) -> Result<(), DbError> {
+    match db.migration_target()? {
+        Target::Sqlite(writer) => writer.migrate(number).await,
         Target::Postgres(pool) => {
-            POSTGRES.run(pool).await.map_err(|e| DbError::Migration(e.to_string()))
+            POSTGRES.run_to(number, pool).await.map_err(|e| DbError::Migration(e.to_string()))
         }
     }
+}
+
+/// The number of the newest migration that this binary knows.
+#[must_use]
+pub fn newest() -> i64 {
+    SQLITE.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// The number of the newest migration that the database has seen; 0 if it has seen none.
+///
+/// # Errors
+/// What the engine says.
+pub async fn applied(conn: &mut Conn) -> Result<i64, DbError> {
+    Ok(seen(conn).await?.into_iter().max().unwrap_or(0))
 }
 
 /// How many migrations this binary knows that the database has not seen; every one when it has seen none at all.
@@ -33,28 +55,32 @@ pub async fn migrate(db: &Db) -> Result<(), DbError> {
 /// # Errors
 /// What the engine says.
 pub async fn missing(db: &Db) -> Result<usize, DbError> {
-    let mut conn = db.read().await?;
-    let (known, table) = match conn.kind() {
-        EngineKind::Sqlite => (
-            &SQLITE,
-            "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
-        ),
+    let seen = seen(&mut db.read().await?).await?;
+    Ok(SQLITE.iter().filter(|known| !seen.contains(&known.version)).count())
+}
+
+async fn seen(conn: &mut Conn) -> Result<Vec<i64>, DbError> {
+    let table = match conn.kind() {
+        EngineKind::Sqlite => {
+            "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'"
+        }
         EngineKind::Postgres => {
-            (&POSTGRES, "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')")
+            "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')"
         }
     };
-    let (there,): (i64,) = sql(table).one(&mut conn).await?;
-    let seen: Vec<(i64,)> = match there {
-        0 => Vec::new(),
-        _ => sql("SELECT version FROM _sqlx_migrations WHERE success").all(&mut conn).await?,
-    };
-    Ok(known.iter().filter(|known| !seen.iter().any(|(seen,)| *seen == known.version)).count())
+    let (there,): (i64,) = sql(table).one(conn).await?;
+    if there == 0 {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<(i64,)> =
+        sql("SELECT version FROM _sqlx_migrations WHERE success").all(conn).await?;
+    Ok(rows.into_iter().map(|(version,)| version).collect())
 }
 
 /// Runs on a connection of its own: the writer is idle meanwhile.
-pub(super) async fn sqlite(options: &SqliteConnectOptions) -> Result<(), DbError> {
+pub(super) async fn sqlite(options: &SqliteConnectOptions, number: i64) -> Result<(), DbError> {
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-    let done = SQLITE.run(&pool).await.map_err(|e| DbError::Migration(e.to_string()));
+    let done = SQLITE.run_to(number, &pool).await.map_err(|e| DbError::Migration(e.to_string()));
     pool.close().await;
     done
 }

@@ -5,8 +5,10 @@
 //! PostgreSQL every unit is its own transaction, tried again on a conflict. What a unit wants done after COMMIT it hands
 //! to [`Conn::after_commit`].
 
+pub mod bulk;
 mod migrate;
 mod query;
+pub mod schema;
 mod stored;
 #[cfg(test)]
 pub mod testing;
@@ -23,7 +25,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-pub use migrate::{migrate, missing};
+pub use migrate::{applied, migrate, migrate_to, missing, newest};
 pub use query::{Arg, Conn, FromRow, Query, sql};
 pub use stored::{stored, stored_json, to_json};
 use writer::Writer;
@@ -49,6 +51,9 @@ pub enum DbError {
     /// The file belongs to another running process.
     #[error("{0} is in use by another running baton: stop it, or send the command to its API")]
     InUse(PathBuf),
+    /// Opened to be read only.
+    #[error("the database was opened to be read only")]
+    ReadOnly,
     /// The address cannot be understood.
     #[error("database address: {0}")]
     Address(String),
@@ -79,6 +84,17 @@ impl DbError {
         let Self::Sql(sqlx::Error::Database(db)) = self else { return false };
         db.is_unique_violation()
             && (db.constraint().is_some_and(|c| c.contains(name)) || db.message().contains(name))
+    }
+
+    /// What does not read, if that is what is wrong: a column and why.
+    #[must_use]
+    pub fn broken(&self) -> Option<String> {
+        match self {
+            Self::Broken(what) => Some(what.clone()),
+            // A value of another type than its column's.
+            Self::Sql(sqlx::Error::ColumnDecode { index, .. }) => Some(index.clone()),
+            _ => None,
+        }
     }
 
     /// Whether the database itself is away or full: the caller may try again later.
@@ -113,7 +129,11 @@ pub struct Db {
 
 #[derive(Clone)]
 enum Engine {
-    Sqlite { readers: SqlitePool, writer: Writer },
+    Sqlite {
+        readers: SqlitePool,
+        /// None where the file is only read.
+        writer: Option<Writer>,
+    },
     Postgres(PgPool),
 }
 
@@ -135,9 +155,26 @@ impl Db {
     /// # Errors
     /// [`DbError::InUse`] if another process owns the SQLite file; otherwise what the engine says.
     pub async fn open(url: &str) -> Result<Self, DbError> {
-        if let Some(path) = url.strip_prefix("sqlite:") {
-            return Self::open_sqlite(Path::new(path.trim_start_matches("//"))).await;
+        if let Some(path) = sqlite_path(url) {
+            return Self::open_sqlite(path).await;
         }
+        Self::open_postgres(url).await
+    }
+
+    /// Opens a database that is there to look at it, beside whoever runs on it: takes no lock, writes nothing.
+    ///
+    /// # Errors
+    /// When there is no such file, otherwise what the engine says.
+    pub async fn open_to_read(url: &str) -> Result<Self, DbError> {
+        let Some(path) = sqlite_path(url) else { return Self::open_postgres(url).await };
+        if !path.exists() {
+            return Err(DbError::Address(format!("there is no file {}", path.display())));
+        }
+        let readers = sqlite_readers(sqlite_options(path)).await?;
+        Ok(Self { engine: Engine::Sqlite { readers, writer: None } })
+    }
+
+    async fn open_postgres(url: &str) -> Result<Self, DbError> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let options =
                 PgConnectOptions::from_str(url).map_err(|e| DbError::Address(e.to_string()))?;
@@ -155,22 +192,9 @@ impl Db {
 
     async fn open_sqlite(path: &Path) -> Result<Self, DbError> {
         let lock = writer::lock_file(path)?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(5))
-            .foreign_keys(true)
-            .pragma("cache_size", "-65536")
-            .pragma("temp_store", "memory")
-            .pragma("journal_size_limit", "67108864");
-        let writer = Writer::start(&options, lock).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(4)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_with(options.read_only(true).create_if_missing(false))
-            .await?;
+        let options = sqlite_options(path);
+        let writer = Some(Writer::start(&options, lock).await?);
+        let readers = sqlite_readers(options).await?;
         Ok(Self { engine: Engine::Sqlite { readers, writer } })
     }
 
@@ -194,6 +218,24 @@ impl Db {
         })
     }
 
+    /// A connection whose every look is at one moment, whatever is written meanwhile.
+    ///
+    /// # Errors
+    /// When none is free within five seconds or the engine is away.
+    pub async fn snapshot(&self) -> Result<Conn, DbError> {
+        Ok(match &self.engine {
+            Engine::Sqlite { readers, .. } => {
+                let mut conn = Conn::sqlite_tx(readers.begin().await?);
+                // The moment is that of the first look.
+                sql("SELECT COUNT(*) FROM sqlite_master").one::<(i64,)>(&mut conn).await?;
+                conn
+            }
+            Engine::Postgres(pool) => Conn::pg_tx(
+                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?,
+            ),
+        })
+    }
+
     /// Runs a unit of work in a transaction and returns once it is durable.
     ///
     /// The unit may run more than once, so it clones what it consumes; it goes on even if the caller is dropped.
@@ -206,7 +248,9 @@ impl Db {
         F: for<'c> FnMut(&'c mut Conn) -> UnitFuture<'c, T> + Send + 'static,
     {
         match &self.engine {
-            Engine::Sqlite { writer, .. } => writer.run(unit).await,
+            Engine::Sqlite { writer, .. } => {
+                writer.as_ref().ok_or(DbError::ReadOnly)?.run(unit).await
+            }
             Engine::Postgres(pool) => {
                 let pool = pool.clone();
                 let task = tokio::spawn(async move { run_pg(&pool, unit).await });
@@ -237,19 +281,48 @@ impl Db {
     pub async fn close(&self) {
         match &self.engine {
             Engine::Sqlite { readers, writer } => {
-                writer.close().await;
+                if let Some(writer) = writer {
+                    writer.close().await;
+                }
                 readers.close().await;
             }
             Engine::Postgres(pool) => pool.close().await,
         }
     }
 
-    fn migration_target(&self) -> migrate::Target<'_> {
-        match &self.engine {
-            Engine::Sqlite { writer, .. } => migrate::Target::Sqlite(writer),
+    fn migration_target(&self) -> Result<migrate::Target<'_>, DbError> {
+        Ok(match &self.engine {
+            Engine::Sqlite { writer, .. } => {
+                migrate::Target::Sqlite(writer.as_ref().ok_or(DbError::ReadOnly)?)
+            }
             Engine::Postgres(pool) => migrate::Target::Postgres(pool),
-        }
+        })
     }
+}
+
+fn sqlite_path(url: &str) -> Option<&Path> {
+    url.strip_prefix("sqlite:").map(|path| Path::new(path.trim_start_matches("//")))
+}
+
+fn sqlite_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(5))
+        .foreign_keys(true)
+        .pragma("cache_size", "-65536")
+        .pragma("temp_store", "memory")
+        .pragma("journal_size_limit", "67108864")
+}
+
+async fn sqlite_readers(options: SqliteConnectOptions) -> Result<SqlitePool, DbError> {
+    Ok(SqlitePoolOptions::new()
+        .max_connections(4)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_with(options.read_only(true).create_if_missing(false))
+        .await?)
 }
 
 async fn run_pg<T, F>(pool: &PgPool, mut unit: F) -> Result<T, DbError>

@@ -3,7 +3,7 @@
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Postgres, Sqlite, Transaction};
+use sqlx::{Arguments, AssertSqlSafe, Postgres, SqlSafeStr, SqlStr, Sqlite, Transaction};
 
 use super::DbError;
 
@@ -76,13 +76,14 @@ pub(super) type AfterCommit = Box<dyn FnOnce() + Send>;
 
 /// One connection of either engine.
 pub struct Conn {
-    inner: Inner,
+    pub(super) inner: Inner,
     after_commit: Vec<AfterCommit>,
 }
 
-enum Inner {
+pub(super) enum Inner {
     SqliteWriter(Box<SqliteConnection>),
     SqliteReader(PoolConnection<Sqlite>),
+    SqliteTx(Transaction<'static, Sqlite>),
     Pg(PoolConnection<Postgres>),
     PgTx(Transaction<'static, Postgres>),
 }
@@ -90,10 +91,11 @@ enum Inner {
 /// Runs `$query` on the connection of whichever engine, with its own argument buffer.
 macro_rules! run {
     ($self:ident, $conn:ident, $make:ident, $method:ident) => {{
-        let text = $self.text;
+        let text = $self.text.clone();
         match &mut $conn.inner {
             Inner::SqliteWriter(c) => $make(text, $self.sqlite()?).$method(&mut **c).await,
             Inner::SqliteReader(c) => $make(text, $self.sqlite()?).$method(&mut **c).await,
+            Inner::SqliteTx(c) => $make(text, $self.sqlite()?).$method(&mut **c).await,
             Inner::Pg(c) => $make(text, $self.postgres()?).$method(&mut **c).await,
             Inner::PgTx(c) => $make(text, $self.postgres()?).$method(&mut **c).await,
         }
@@ -103,14 +105,19 @@ macro_rules! run {
 /// A statement with its bound values.
 #[derive(Debug, Clone)]
 pub struct Query {
-    text: &'static str,
+    text: SqlStr,
     args: Vec<Arg>,
 }
 
 /// Starts a statement; bind values in the order of `$1`, `$2`, ….
 #[must_use]
 pub fn sql(text: &'static str) -> Query {
-    Query { text, args: Vec::new() }
+    Query { text: text.into_sql_str(), args: Vec::new() }
+}
+
+/// A statement made of names of the schema; never of values.
+pub(super) fn sql_made(text: String) -> Query {
+    Query { text: AssertSqlSafe(text).into_sql_str(), args: Vec::new() }
 }
 
 impl Query {
@@ -121,7 +128,7 @@ impl Query {
         self
     }
 
-    fn sqlite(self) -> Result<SqliteArguments, DbError> {
+    pub(super) fn sqlite(self) -> Result<SqliteArguments, DbError> {
         let mut out = SqliteArguments::default();
         for arg in self.args {
             match arg {
@@ -136,7 +143,7 @@ impl Query {
         Ok(out)
     }
 
-    fn postgres(self) -> Result<PgArguments, DbError> {
+    pub(super) fn postgres(self) -> Result<PgArguments, DbError> {
         let mut out = PgArguments::default();
         for arg in self.args {
             match arg {
@@ -159,12 +166,15 @@ impl Query {
     /// # Errors
     /// What the engine says.
     pub async fn execute(self, conn: &mut Conn) -> Result<u64, DbError> {
-        let text = AssertSqlSafe(self.text);
+        let text = self.text.clone();
         Ok(match &mut conn.inner {
             Inner::SqliteWriter(c) => {
                 sqlx::query_with(text, self.sqlite()?).execute(&mut **c).await?.rows_affected()
             }
             Inner::SqliteReader(c) => {
+                sqlx::query_with(text, self.sqlite()?).execute(&mut **c).await?.rows_affected()
+            }
+            Inner::SqliteTx(c) => {
                 sqlx::query_with(text, self.sqlite()?).execute(&mut **c).await?.rows_affected()
             }
             Inner::Pg(c) => {
@@ -201,13 +211,13 @@ impl Query {
     }
 }
 
-fn query_as<'q, DB, T, A>(text: &'static str, args: A) -> sqlx::query::QueryAs<'q, DB, T, A>
+fn query_as<'q, DB, T, A>(text: SqlStr, args: A) -> sqlx::query::QueryAs<'q, DB, T, A>
 where
     DB: sqlx::Database,
     A: sqlx::IntoArguments<DB>,
     T: for<'r> sqlx::FromRow<'r, DB::Row>,
 {
-    sqlx::query_as_with(AssertSqlSafe(text), args)
+    sqlx::query_as_with(text, args)
 }
 
 impl Conn {
@@ -223,6 +233,10 @@ impl Conn {
         Self::new(Inner::SqliteReader(conn))
     }
 
+    pub(super) fn sqlite_tx(tx: Transaction<'static, Sqlite>) -> Self {
+        Self::new(Inner::SqliteTx(tx))
+    }
+
     pub(super) fn pg(conn: PoolConnection<Postgres>) -> Self {
         Self::new(Inner::Pg(conn))
     }
@@ -235,7 +249,9 @@ impl Conn {
     #[must_use]
     pub fn kind(&self) -> super::EngineKind {
         match self.inner {
-            Inner::SqliteWriter(_) | Inner::SqliteReader(_) => super::EngineKind::Sqlite,
+            Inner::SqliteWriter(_) | Inner::SqliteReader(_) | Inner::SqliteTx(_) => {
+                super::EngineKind::Sqlite
+            }
             Inner::Pg(_) | Inner::PgTx(_) => super::EngineKind::Postgres,
         }
     }

@@ -14,12 +14,55 @@ use crate::ids::{Ids, NodeId};
 /// # Panics
 /// When a database cannot be made: the test cannot run.
 pub async fn databases() -> Vec<Db> {
-    let folder = tempfile::tempdir().expect("makes a temporary folder").keep();
-    let mut all = vec![open(&format!("sqlite:{}", folder.join("test.db").display())).await];
+    let mut all = vec![open(&fresh_sqlite()).await];
     if let Ok(server) = std::env::var("BATON_TEST_POSTGRES") {
-        all.push(open(&fresh_postgres(&server).await).await);
+        all.push(open(&fresh_postgres(&server, None).await).await);
     }
     all
+}
+
+/// Addresses of databases as [`databases`] makes them, closed.
+///
+/// # Panics
+/// When a database cannot be made: the test cannot run.
+pub async fn fresh() -> Vec<String> {
+    let mut all = vec![fresh_sqlite()];
+    if let Ok(server) = std::env::var("BATON_TEST_POSTGRES") {
+        all.push(fresh_postgres(&server, None).await);
+    }
+    for url in &all {
+        open(url).await.close().await;
+    }
+    all
+}
+
+/// An empty database of SQLite's that nobody has opened yet.
+///
+/// # Panics
+/// When there is no place for it: the test cannot run.
+pub fn fresh_sqlite() -> String {
+    let folder = tempfile::tempdir().expect("makes a temporary folder").keep();
+    format!("sqlite:{}", folder.join("test.db").display())
+}
+
+/// A copy of a closed database.
+///
+/// # Panics
+/// When it cannot be copied: the test cannot run.
+pub async fn copy_of(url: &str) -> String {
+    let Some(path) = url.strip_prefix("sqlite:") else {
+        return fresh_postgres(url, Some(url)).await;
+    };
+    let copy = fresh_sqlite();
+    // What was written last may stand in the log beside the file.
+    for end in ["", "-wal"] {
+        let from = format!("{path}{end}");
+        if std::path::Path::new(&from).exists() {
+            let to = format!("{}{end}", copy.trim_start_matches("sqlite:"));
+            std::fs::copy(from, to).expect("copies");
+        }
+    }
+    copy
 }
 
 async fn open(url: &str) -> Db {
@@ -29,11 +72,21 @@ async fn open(url: &str) -> Db {
 }
 
 /// Makes a database with a random name on `server` and returns its address.
-async fn fresh_postgres(server: &str) -> String {
+async fn fresh_postgres(server: &str, template: Option<&str>) -> String {
     let name = format!("baton_test_{}", Ids.fresh::<NodeId>());
-    let options = PgConnectOptions::from_str(server).expect("BATON_TEST_POSTGRES is an address");
-    let mut conn = options.connect().await.expect("reaches the PostgreSQL server");
-    let made = format!("CREATE DATABASE \"{name}\"");
+    let address = |url: &str| PgConnectOptions::from_str(url).expect("an address of PostgreSQL");
+    let mut made = format!("CREATE DATABASE \"{name}\"");
+    if let Some(template) = template {
+        let template = address(template);
+        made = format!("{made} TEMPLATE \"{}\"", template.get_database().expect("a name"));
+    }
+    let options = address(server);
+    let mut conn = options
+        .clone()
+        .database("postgres")
+        .connect()
+        .await
+        .expect("reaches the PostgreSQL server");
     conn.execute(AssertSqlSafe(made.as_str())).await.expect("makes a database");
     options.database(&name).to_url_lossy().to_string()
 }

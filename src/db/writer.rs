@@ -71,7 +71,8 @@ where
 
 enum Command {
     Work(Box<dyn Work>),
-    Migrate(oneshot::Sender<Result<(), DbError>>),
+    /// Up to this migration.
+    Migrate(i64, oneshot::Sender<Result<(), DbError>>),
 }
 
 /// The handle to the writer task. Cheap to clone.
@@ -102,9 +103,9 @@ impl Writer {
         answer.await.map_err(|_| DbError::Closed)?
     }
 
-    pub(super) async fn migrate(&self) -> Result<(), DbError> {
+    pub(super) async fn migrate(&self, number: i64) -> Result<(), DbError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.send(Command::Migrate(reply)).await.map_err(|_| DbError::Closed)?;
+        self.queue.send(Command::Migrate(number, reply)).await.map_err(|_| DbError::Closed)?;
         answer.await.map_err(|_| DbError::Closed)?
     }
 
@@ -138,15 +139,15 @@ async fn drain(
         let mut migrations = Vec::new();
         let mut take = |command| match command {
             Command::Work(unit) => group.push(unit),
-            Command::Migrate(reply) => migrations.push(reply),
+            Command::Migrate(number, reply) => migrations.push((number, reply)),
         };
         take(first);
         for _ in 1..MAX_GROUP {
             let Ok(command) = commands.try_recv() else { break };
             take(command);
         }
-        for reply in migrations {
-            let _gone = reply.send(super::migrate::sqlite(&options).await);
+        for (number, reply) in migrations {
+            let _gone = reply.send(super::migrate::sqlite(&options, number).await);
         }
         if !group.is_empty() {
             commit_group(&mut conn, group).await;

@@ -1,14 +1,18 @@
 /**
  * The story: one conversation from an AI's answer to a person and back, seen by a visitor and two agents at once, on the
- * real server. Every step rests on the one before it.
+ * real server. Every step rests on the one before it. On SQLite; story-postgres.test.mjs is the same one on PostgreSQL.
  */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { Agent } from './lib/agent.mjs'
 import { Baton } from './lib/baton.mjs'
 import { openBrowser, person, until } from './lib/browser.mjs'
-import { shoot } from './lib/shots.mjs'
+import { shoot as shootAs } from './lib/shots.mjs'
 import { Visitor } from './lib/visitor.mjs'
+
+const engine = process.env.BATON_TEST_ENGINE ?? 'sqlite'
+/** Each engine's story has its own pictures. */
+const shoot = (page, name, options) => shootAs(page, engine === 'sqlite' ? name : `${engine}-${name}`, options)
 
 const note = 'Ask Sari before promising money back'
 const returnNote = 'Refund approved, answer shipping questions'
@@ -20,7 +24,7 @@ let conversation
 let failed = false
 
 before(async () => {
-  baton = await Baton.start()
+  baton = await Baton.start(engine)
   browser = await openBrowser()
   const pages = await Promise.all([1, 2, 3, 4].map(() => person(browser)))
   shopper = new Visitor(pages[0], baton.console)

@@ -1,119 +1,61 @@
-//! The laws, read off everything that a journey has stored.
-//!
-//! `conversation::verify` judges each log; here are the tables beside it: no message without its event, no turn that runs
-//! unknown to its conversation, no promise that only a table knows.
+//! The laws, read off everything that a journey has stored, as `baton verify-log` reads them.
 
-use std::collections::BTreeMap;
+use std::process::Stdio;
 
-use baton::conversation::store::{Span, timeline};
-use baton::conversation::verify::verify;
-use baton::conversation::{Logged, lists};
-use baton::db::{Conn, Db, DbError, sql};
-use baton::ids::{ConversationId, WorkspaceId};
-use serde_json::json;
+use baton::conversation::audit;
+use baton::db::{Db, sql};
+use serde_json::{Value, json};
 
 use crate::on_both_engines;
+use crate::support::command::{Ended, baton};
 use crate::support::{Engine, Setup, World};
 
-/// Fails with everything that is wrong in a database that no server uses.
+/// Fails with everything that is wrong in a database.
 pub async fn assert_lawful(url: &str) {
-    let db = Db::open(url).await.expect("opens what the server left");
-    let found = broken(&db).await;
+    let db = Db::open_to_read(url).await.expect("opens what the server left");
+    let found = audit::findings(&db).await;
     db.close().await;
     let found = found.expect("reads what the server left");
-    assert!(found.is_empty(), "the laws are broken:\n{}", found.join("\n"));
+    let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert!(shown.is_empty(), "the laws are broken:\n{}", shown.join("\n"));
 }
 
-/// Everything that is wrong in a database.
-pub async fn broken(db: &Db) -> Result<Vec<String>, DbError> {
-    let mut conn = db.read().await?;
-    let mut found = Vec::new();
-    let all: Vec<(String, String)> =
-        sql("SELECT workspace, id FROM conversation ORDER BY id").all(&mut conn).await?;
-    for (workspace, id) in all {
-        let workspace: WorkspaceId = workspace.parse().expect("a workspace's id");
-        let id: ConversationId = id.parse().expect("a conversation's id");
-        let row = lists::state(&mut conn, workspace, id).await?.expect("it is there");
-        let log = whole_log(&mut conn, workspace, id).await?;
-        found.extend(verify(&row, &log).into_iter().map(|violation| format!("{id}: {violation}")));
-        beside(&mut conn, id, &row, &log, &mut found).await?;
-    }
-    Ok(found)
+async fn verify_log(url: &str, more: &[&str]) -> Ended {
+    let mut command = baton(&["verify-log", "--database", url]);
+    Ended::of(command.args(more).stdin(Stdio::null())).await
 }
 
-async fn whole_log(
-    conn: &mut Conn,
-    workspace: WorkspaceId,
-    id: ConversationId,
-) -> Result<Vec<Logged>, DbError> {
-    let mut log = Vec::new();
-    loop {
-        let after = log.last().map_or(0, |logged: &Logged| logged.seq);
-        let more = timeline(conn, workspace, id, Span::After(after), 500).await?;
-        if more.is_empty() {
-            return Ok(log);
-        }
-        log.extend(more);
-    }
-}
-
-async fn count(conn: &mut Conn, text: &'static str, id: ConversationId) -> Result<i64, DbError> {
-    let (count,): (i64,) = sql(text).bind(id).one(conn).await?;
-    Ok(count)
-}
-
-/// The tables that a step writes beside the log.
-async fn beside(
-    conn: &mut Conn,
-    id: ConversationId,
-    row: &baton::conversation::Conversation,
-    log: &[Logged],
-    found: &mut Vec<String>,
-) -> Result<(), DbError> {
-    let mut same = |what: &str, stored: i64, wanted: usize| {
-        if usize::try_from(stored) != Ok(wanted) {
-            found.push(format!("{id}: {stored} {what} are stored, the log has {wanted}"));
-        }
-    };
-    let messages = count(conn, "SELECT count(*) FROM message WHERE conversation = $1", id).await?;
-    same("messages", messages, log.iter().filter(|logged| logged.message.is_some()).count());
-    let turns = "SELECT count(*) FROM turn WHERE conversation = $1 AND ended_at IS NULL";
-    let turns = count(conn, turns, id).await?;
-    same("turns that have not ended", turns, usize::from(row.holder.turn().is_some()));
-    let promises = "SELECT count(*) FROM obligation WHERE conversation = $1 AND ended_at IS NULL";
-    let promises = count(conn, promises, id).await?;
-    same("open promises", promises, usize::from(row.obligation.is_some()));
-    let twice: Vec<(String, i64)> = sql("SELECT client_id, count(*) FROM message
-         WHERE conversation = $1 AND client_id IS NOT NULL GROUP BY author_kind, client_id HAVING count(*) > 1")
-        .bind(id)
-        .all(conn)
-        .await?;
-    let twice: BTreeMap<String, i64> = twice.into_iter().collect();
-    if !twice.is_empty() {
-        found.push(format!("{id}: stored more than once: {twice:?}"));
-    }
-    Ok(())
-}
-
-async fn what_was_tampered_with_is_found(engine: Engine) {
+async fn operators_read_the_laws_beside_a_running_server(engine: Engine) {
     let world = World::new(engine, Setup::default()).await;
     let visitor = world.visitor("Rina").await;
     let mut hears = visitor.live().await;
     visitor.write("How long does a refund take?").await;
     hears.message("five working days").await;
-    world.agent("Ana").post("/live/ticket", json!({})).await.ok();
+    let ended = verify_log(world.url(), &[]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.output.starts_with("1 conversations, "), "{ended:?}");
+    assert!(ended.output.trim_end().ends_with("; 0 findings"), "{ended:?}");
+
     let db = world.state.conversations.db().clone();
-    assert_eq!(broken(&db).await.expect("reads"), Vec::<String>::new());
-    for (tamper, sign) in [
-        ("UPDATE event SET actor_kind = 'system' WHERE kind = 'assistant_answered'", "law 1"),
-        ("DELETE FROM event WHERE kind = 'turn_due'", "law 5"),
-        ("DELETE FROM message WHERE author_kind = 'visitor'", "law 3"),
-    ] {
-        let done = db.write(move |conn| Box::pin(async move { sql(tamper).execute(conn).await }));
-        assert_eq!(done.await.expect("tampers"), 1, "{tamper}");
-        let found = broken(&db).await.expect("reads");
-        assert!(found.iter().any(|what| what.contains(sign)), "{tamper}: {found:?}");
-    }
+    let damage = "UPDATE event SET actor_kind = 'system' WHERE kind = 'assistant_answered'";
+    let done = db.write(move |conn| Box::pin(async move { sql(damage).execute(conn).await }));
+    assert_eq!(done.await.expect("damages"), 1);
+    let ended = verify_log(world.url(), &["--json"]).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let lines: Vec<Value> =
+        ended.output.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let kinds: Vec<&str> = lines.iter().filter_map(|line| line["kind"].as_str()).collect();
+    assert_eq!(kinds, ["voice", "voice", "signature"], "{lines:#?}");
+    assert_eq!(lines[0]["law"], json!(1));
+    assert_eq!(lines[3]["read"]["findings"], json!(3));
+    let text = verify_log(world.url(), &[]).await.output;
+    assert!(!text.contains("refund") && !text.contains("working days"), "words are told: {text}");
+
+    let other = verify_log(world.url(), &["--workspace", "ws_00000000000000000000000000000000"]);
+    assert_eq!(other.await.code, Some(0), "another workspace has no findings");
+    let nowhere = verify_log("sqlite:/no/such/baton.db", &[]).await;
+    assert_eq!(nowhere.code, Some(2), "{nowhere:?}");
+    assert!(nowhere.errors.contains("no file"), "{nowhere:?}");
 }
 
-on_both_engines!(what_was_tampered_with_is_found);
+on_both_engines!(operators_read_the_laws_beside_a_running_server);

@@ -9,6 +9,7 @@
 mod qdrant_double;
 mod support;
 
+mod backup;
 mod bad_input;
 mod crash;
 mod hostile_model;

@@ -1,30 +1,36 @@
 /** The real binary with the demo workspace, started and killed as a person or a power cut would. */
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
 
 const root = path.resolve(import.meta.dirname, '../../..')
 const binary = process.env.BATON_BINARY ?? path.join(root, 'target/debug/baton')
 
-/** Runs on one data folder and one port, so that a restart is found where the browsers look for it. */
+const run = promisify(execFile)
+
+/** Runs on one data folder, one database and one port, so that a restart is found where the browsers look for it. */
 export class Baton {
   #child = null
   #said = ''
 
-  static async start() {
+  static async start(engine = 'sqlite') {
     const baton = new Baton()
     baton.data = await mkdtemp(path.join(tmpdir(), 'baton-browser-'))
     baton.port = await freePair()
+    baton.database = engine === 'postgres' ? await freshPostgres() : `sqlite:${path.join(baton.data, 'baton.db')}`
     await baton.run()
     return baton
   }
 
   async run() {
-    const args = ['demo', '--json', '--port', String(this.port), '--data', this.data]
-    const child = spawn(binary, args, { cwd: this.data, stdio: ['ignore', 'pipe', 'pipe'] })
+    const args = ['demo', '--json', '--port', String(this.port), '--data', this.data, '--database', this.database]
+    // Settings of whoever runs the tests are not the server's.
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('BATON_')))
+    const child = spawn(binary, args, { cwd: this.data, env, stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
     child.stderr.setEncoding('utf8').on('data', (text) => (this.#said += text))
     const line = await new Promise((resolve, reject) => {
@@ -62,6 +68,16 @@ export class Baton {
     await this.kill()
     await rm(this.data, { recursive: true, force: true })
   }
+}
+
+/** A new database on the server that BATON_TEST_POSTGRES names; it goes with its throw-away server. */
+async function freshPostgres() {
+  if (!process.env.BATON_TEST_POSTGRES) throw new Error('BATON_TEST_POSTGRES names no server: run this under tools/with-postgres')
+  const url = new URL(process.env.BATON_TEST_POSTGRES)
+  const name = `baton_browser_${process.pid}_${Date.now()}`
+  await run('psql', ['--no-psqlrc', '--quiet', '--dbname', url.href, '--command', `CREATE DATABASE ${name}`])
+  url.pathname = `/${name}`
+  return url.href
 }
 
 /** A port whose neighbour is free too: the shop listens there. Below the range from which the system gives ports away. */

@@ -1,5 +1,6 @@
 //! What every journey needs: a server, people, visitors, sockets, and a look at what the model was sent.
 
+pub mod command;
 pub mod engine;
 pub mod model;
 pub mod people;

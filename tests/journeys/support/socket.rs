@@ -182,6 +182,16 @@ impl Live {
         frame["message"].clone()
     }
 
+    /// A visitor reads a message with these words, among those that were there or as a new one.
+    pub async fn reads(&mut self, words: &str) {
+        let has = |message: &Value| message["text"].as_str().is_some_and(|t| t.contains(words));
+        let in_frame = |frame: &Value| {
+            let all = frame["conversation"]["messages"].as_array();
+            has(&frame["message"]) || all.is_some_and(|all| all.iter().any(has))
+        };
+        self.ever(&format!("“{words}” to read"), in_frame).await;
+    }
+
     /// A visitor waits for a notice.
     pub async fn notice(&mut self, code: &str) -> Value {
         let what = format!("the notice {code}");

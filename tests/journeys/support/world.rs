@@ -152,6 +152,23 @@ impl Business {
     }
 }
 
+impl Business {
+    /// Signs everybody in again, where their sign-ins are gone.
+    pub async fn sign_in(&self, state: &AppState) {
+        let (access, workspace) = (&state.access, self.workspace);
+        for person in &self.people {
+            let (session, agent, now) = (person.session.clone(), person.id, access.clock.now());
+            let made = access.db.write(move |conn| {
+                let session = session.clone();
+                Box::pin(
+                    async move { session::create(conn, workspace, agent, &session, now).await },
+                )
+            });
+            made.await.expect("signs in");
+        }
+    }
+}
+
 /// Puts a business into the database of a server that is built.
 pub async fn found(state: &AppState, name: &str, setup: &Setup) -> Business {
     let access = &state.access;
@@ -322,6 +339,22 @@ impl World {
         let state = built.state.clone();
         let (origin, running) = start(built).await;
         Self { origin, state, running, ..self }
+    }
+
+    /// Stops the server and starts another one on another database, which holds the same business.
+    pub async fn moved_to(self, place: Place) -> Self {
+        stop(self.running).await;
+        let mut config = self.config;
+        config.database.url = Secret::new(&place.url);
+        let built = build(&config, &self.setup).await;
+        let state = built.state.clone();
+        let (origin, running) = start(built).await;
+        Self { origin, state, running, config, place, ..self }
+    }
+
+    /// The database's address.
+    pub fn url(&self) -> &str {
+        &self.place.url
     }
 
     /// A signed-in colleague of the first business.

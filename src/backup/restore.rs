@@ -1,6 +1,6 @@
 //! Puts a backup into an empty database, all of it or nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
@@ -139,7 +139,7 @@ async fn load(
 }
 
 /// Hands the rows on in batches of one table.
-fn read(path: &PathBuf, send: &mpsc::Sender<(usize, Vec<Row>)>) -> Result<(), BackupError> {
+fn read(path: &Path, send: &mpsc::Sender<(usize, Vec<Row>)>) -> Result<(), BackupError> {
     let mut file = Reader::open(path)?;
     let (mut place, mut batch) = (0, Vec::new());
     while let Some((table, row)) = file.next()? {

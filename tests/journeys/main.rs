@@ -11,3 +11,4 @@ mod crash;
 mod hostile_model;
 mod laws;
 mod story;
+mod walls;

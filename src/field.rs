@@ -187,7 +187,10 @@ mod tests {
         check(line("name", "A\u{2028}B", 9), None);
         check(line("name", "A\u{E0041}", 9), None);
         check(line("name", "\u{200D}\u{3164}", 9), None);
-        check(line("name", "👩🏽\u{200D}💻 نازنین\u{200C}زهرا", 30), Some("👩🏽\u{200D}💻 نازنین\u{200C}زهرا"));
+        check(
+            line("name", "👩🏽\u{200D}💻 نازنین\u{200C}زهرا", 30),
+            Some("👩🏽\u{200D}💻 نازنین\u{200C}زهرا"),
+        );
         check(line("name", "Anna", 3), None);
         check(locale("locale", "PT-BR"), Some("pt-BR"));
         check(locale("locale", "english"), None);

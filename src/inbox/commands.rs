@@ -15,8 +15,8 @@ use crate::api::{AgentErrors, ApiError, ApiResult, InputErrors, Json, MissingErr
 use crate::app::AppState;
 use crate::assist;
 use crate::clock::Timestamp;
-use crate::conversation::{lists, CommitError};
 use crate::conversation::{AiMode, By, Closer, Command, Committed, Event, Outcome, Words};
+use crate::conversation::{CommitError, lists};
 use crate::ids::{AgentId, ArtifactId, ConversationId, MessageId, WorkspaceId};
 use crate::words::{clean, client_id};
 

@@ -1,5 +1,5 @@
 //! What people, programs and strangers send that is not right: a clear error in the one shape that names the field, or
-//! containment. The process stays up, nothing is lost, and one business never sees another.
+//! containment. The process stays up and nothing is lost. Who may do what is held in `walls`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::on_both_engines;
 use crate::support::people::{Answer, conversation_of, fresh_client_id, send};
 use crate::support::world::Business;
+use crate::support::{Engine, Live, Setup, Visitor, World, kind_is};
 use crate::walls::Belongings;
-use crate::support::{Agent, Engine, Live, Setup, Visitor, World, kind_is};
 
 /// Never our fault, and an error in the one shape.
 #[track_caller]
@@ -333,74 +333,11 @@ async fn ones_own_things_are_not_tied_to_anothers(engine: Engine) {
     world.end().await;
 }
 
-async fn strangers_are_told_so(engine: Engine) {
+async fn what_has_ended_is_over(engine: Engine) {
     let world = World::new(engine, Setup::default().standing_clock()).await;
     let ana = world.agent("Ana");
     let visitor = world.visitor("Rina").await;
-    let id = conversation_of(&visitor.write("Hello").await);
-    let nobody = Agent { cookie: String::new(), csrf: String::new(), ..ana.clone() };
-    let mut forged = ana.clone();
-    forged.cookie = "baton_session=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned();
-    let no_token = Visitor { token: String::new(), ..visitor.clone() };
-    let bad_token = Visitor { token: "nonsense".to_owned(), ..visitor.clone() };
-    let session_as_token = Visitor { token: ana.csrf.clone(), ..visitor.clone() };
-    let open: BTreeSet<&str> = [
-        "/auth/sign-in",
-        "/auth/check-invite",
-        "/auth/accept-invite",
-        "/widget/{key}/session",
-        "/live",
-    ]
-    .into();
-    for (method, path) in operations(&world).await {
-        if open.contains(path.as_str()) {
-            continue;
-        }
-        // The ids are good in form, so that it is the stranger that is refused.
-        let filled = path
-            .replace("{id}", &id)
-            .replace("{index}", "0")
-            .replace("{artifact}", "aid_00000000000000000000000000000000")
-            .replace("{art}", "art_00000000000000000000000000000000")
-            .replace("{article}", "art_00000000000000000000000000000000");
-        if path.starts_with("/widget/") {
-            for visitor in [&no_token, &bad_token, &session_as_token] {
-                let request = visitor.request(method.clone(), &filled).json(&json!({}));
-                send(request, format!("{method} {path}")).await.refused(401, "unauthenticated");
-            }
-            continue;
-        }
-        for agent in [&nobody, &forged] {
-            let request = agent.request(method.clone(), &filled).json(&json!({}));
-            send(request, format!("{method} {path}")).await.refused(401, "unauthenticated");
-        }
-        if method != Method::GET {
-            let cross = Agent { csrf: "wrong".to_owned(), ..ana.clone() };
-            let request = cross.request(method.clone(), &filled).json(&json!({}));
-            send(request, format!("{method} {path}")).await.refused(403, "csrf");
-            let request =
-                ana.request(method.clone(), &filled).header("origin", "https://evil.example");
-            send(request.json(&json!({})), format!("{method} {path}")).await.refused(403, "origin");
-        }
-    }
-    // Pages: the shop's is allowed, others are not, and what is no page is not.
-    for (origin, status) in [
-        ("https://shop.example", 200),
-        ("https://evil.example", 403),
-        ("https://shop.example.evil.example", 403),
-        ("http://shop.example", 403),
-        ("null", 403),
-        ("file://", 403),
-    ] {
-        let request = visitor.request(Method::GET, "/widget/conversation").header("origin", origin);
-        let response = request.send().await.expect("an answer");
-        assert_eq!(response.status().as_u16(), status, "{origin}");
-        let allowed = response.headers().get("access-control-allow-origin").cloned();
-        if status == 200 {
-            assert_eq!(allowed.as_ref().and_then(|v| v.to_str().ok()), Some(origin));
-        }
-        assert!(!response.headers().contains_key("access-control-allow-credentials"), "{origin}");
-    }
+    visitor.write("Hello").await;
     passwords(&world).await;
     // Time passes: tokens end, and what was said stays.
     let ticket = ana.post("/live/ticket", json!({})).await.ok();
@@ -656,7 +593,7 @@ on_both_engines!(
     words_of_every_kind,
     wrong_shapes_name_what_is_wrong,
     ones_own_things_are_not_tied_to_anothers,
-    strangers_are_told_so,
+    what_has_ended_is_over,
     sockets_that_misbehave,
     a_socket_that_never_reads_is_dropped_and_resumes,
     anything_at_every_door,

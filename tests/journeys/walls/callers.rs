@@ -48,9 +48,9 @@ impl Caller {
     pub fn shows(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.credentials {
             Credentials::Nothing => request,
-            Credentials::Cookie { token, csrf } => {
-                request.header("cookie", format!("baton_session={token}")).header("x-baton-csrf", csrf)
-            }
+            Credentials::Cookie { token, csrf } => request
+                .header("cookie", format!("baton_session={token}"))
+                .header("x-baton-csrf", csrf),
             Credentials::Bearer(token) => request.bearer_auth(token),
         }
     }
@@ -104,7 +104,12 @@ pub async fn everybody(
                 agent: Some(person.id.clone()),
             });
         }
-        all.push(with_token(format!("the visitor{place}"), "visitor", at_home, &belongings.visitor));
+        all.push(with_token(
+            format!("the visitor{place}"),
+            "visitor",
+            at_home,
+            &belongings.visitor,
+        ));
     }
     let neighbour = Visitor::arrive("Tono", &world.http, &world.origin, &home.key).await;
     neighbour.write("Good morning").await;

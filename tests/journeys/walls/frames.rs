@@ -106,7 +106,8 @@ async fn greet(
     for caller in everybody {
         for socket in ["console", "widget"] {
             // A good token is bad only where it is shown as something else.
-            if caller.kind == "unsigned" && socket == "widget" && visitors.contains(&token(caller)) {
+            if caller.kind == "unsigned" && socket == "widget" && visitors.contains(&token(caller))
+            {
                 continue;
             }
             *tried += 1;
@@ -195,7 +196,8 @@ async fn everybody_hears_what_is_theirs(engine: Engine) {
         if socket_of(&listener.caller) == "console" {
             let mut hello = hello(&world, &listener.caller, "console").await;
             hello["cursor"] = json!("nowhere");
-            let mut back = Live::open(&listener.caller.who, &world.origin, None).await.expect("opens");
+            let mut back =
+                Live::open(&listener.caller.who, &world.origin, None).await.expect("opens");
             back.say(&hello).await;
             back.until("to start over", |frame| kind_is(frame, "resync")).await;
             tried += 1;
@@ -206,7 +208,10 @@ async fn everybody_hears_what_is_theirs(engine: Engine) {
         listener.live.settle().await;
         wrong.extend(judge(listener, &rows, &home, &away, &mut tried));
     }
-    println!("walls: {} listeners, {tried} frames looked at as the table says", listeners.len());
+    super::report(&format!(
+        "walls: {} listeners, {tried} frames looked at as the table says",
+        listeners.len()
+    ));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     drop(listeners);
     world.end().await;
@@ -279,7 +284,11 @@ async fn tickets_are_bound(engine: Engine) {
     refused(&orphan, None, 4401).await;
     // What is no web page opens no socket at all.
     for origin in ["null", "file://", "chrome-extension://abc", "https://evil.example/path"] {
-        assert_eq!(Live::open("a page", &world.origin, Some(origin)).await.err(), Some(403), "{origin}");
+        assert_eq!(
+            Live::open("a page", &world.origin, Some(origin)).await.err(),
+            Some(403),
+            "{origin}"
+        );
     }
     let rina = world.visitor("Rina").await;
     let hello = json!({ "type": "hello", "token": rina.token, "after": 0 });

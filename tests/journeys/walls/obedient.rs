@@ -55,9 +55,8 @@ impl Obedient {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let kept = Kept::default();
-        let router = Router::new()
-            .route("/v1/chat/completions", post(chat))
-            .with_state(Arc::clone(&kept));
+        let router =
+            Router::new().route("/v1/chat/completions", post(chat)).with_state(Arc::clone(&kept));
         let task = tokio::spawn(async move {
             axum::serve(listener, router).await.expect("serves");
         });
@@ -126,10 +125,10 @@ fn answer(system: &str, context: &str) -> String {
 }
 
 fn verdicts(context: &str) -> String {
-    let keys = context.split("<<<condition key=\"").skip(1).filter_map(|rest| rest.split('"').next());
-    let all: Vec<Value> = keys
-        .map(|key| json!({ "condition": key, "fired": false, "evidence": context }))
-        .collect();
+    let keys =
+        context.split("<<<condition key=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let all: Vec<Value> =
+        keys.map(|key| json!({ "condition": key, "fired": false, "evidence": context })).collect();
     json!({ "verdicts": all }).to_string()
 }
 

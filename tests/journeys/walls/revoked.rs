@@ -106,9 +106,8 @@ async fn a_role_counts_from_the_moment_it_changes(engine: Engine) {
         agent.until("an alarm", of).await;
     }
     admin.settle().await;
-    let alarms = |heard: &[serde_json::Value]| {
-        heard.iter().filter(|frame| kind_is(frame, "alarm")).count()
-    };
+    let alarms =
+        |heard: &[serde_json::Value]| heard.iter().filter(|frame| kind_is(frame, "alarm")).count();
     assert_eq!((alarms(agent.heard()), alarms(admin.heard())), (2, 1));
     // Nor can who is not told of an alarm silence it.
     let all = ana.get("/alarms").await.ok();

@@ -10,11 +10,11 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
+use super::Belongings;
 use super::callers::{self, Caller, Credentials};
 use super::sample::{self, Hints};
 use super::table::{self, Cell, Row};
 use super::witness::{Scope, Witness, changed};
-use super::Belongings;
 use crate::on_both_engines;
 use crate::support::people::fresh_client_id;
 use crate::support::{Engine, Live, Setup, Visitor, World};
@@ -113,9 +113,13 @@ async fn every_address_has_its_row() {
         rows.keys().filter(|call| !call.starts_with("socket ")).cloned().collect();
     let base = |call: &String| call.trim_end_matches(OF_A_COLLEAGUE).to_owned();
     let without_row: Vec<_> = served.iter().filter(|address| !listed.contains(*address)).collect();
-    let without_address: Vec<_> = listed.iter().filter(|call| !served.contains(&base(call))).collect();
+    let without_address: Vec<_> =
+        listed.iter().filter(|call| !served.contains(&base(call))).collect();
     assert!(without_row.is_empty(), "add a row to tests/walls/table.tsv for {without_row:?}");
-    assert!(without_address.is_empty(), "nothing answers what tests/walls/table.tsv lists: {without_address:?}");
+    assert!(
+        without_address.is_empty(),
+        "nothing answers what tests/walls/table.tsv lists: {without_address:?}"
+    );
     built.state.access.db.close().await;
 }
 
@@ -168,7 +172,8 @@ impl Call<'_> {
             request = request.json(body);
         }
         let response = request.send().await;
-        let response = response.unwrap_or_else(|e| panic!("{} as {}: {e:?}", self.name, caller.who));
+        let response =
+            response.unwrap_or_else(|e| panic!("{} as {}: {e:?}", self.name, caller.who));
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await;
         let text = text.unwrap_or_else(|e| panic!("{} as {}: {e:?}", self.name, caller.who));
@@ -205,7 +210,8 @@ fn careless(call: &Call<'_>, got: &Got) -> Vec<String> {
         wrong.push("has a header Location or Server".to_owned());
     }
     let signs = ["/auth/sign-in", "/auth/sign-out", "/auth/accept-invite"];
-    if got.headers.contains_key("set-cookie") && !signs.iter().any(|path| call.path.ends_with(path)) {
+    if got.headers.contains_key("set-cookie") && !signs.iter().any(|path| call.path.ends_with(path))
+    {
         wrong.push("sets a cookie".to_owned());
     }
     if got.status >= 400 {
@@ -272,7 +278,8 @@ impl Scene<'_> {
             None => short.to_owned(),
         });
         if method != Method::GET && short.starts_with("/conversations/{id}/") {
-            let id = if fresh { self.conversation(name).await } else { self.home.conversation.clone() };
+            let id =
+                if fresh { self.conversation(name).await } else { self.home.conversation.clone() };
             let epoch = self.home.person("Sari").epoch(&id).await;
             hints.insert("expected_epoch", json!(epoch));
             if !short.contains("suggestions") {
@@ -332,7 +339,8 @@ impl Scene<'_> {
 
     /// A conversation in the state in which the command is allowed.
     async fn conversation(&self, name: &str) -> String {
-        let visitor = Visitor::arrive("Fitri", &self.world.http, &self.world.origin, &self.home.key).await;
+        let visitor =
+            Visitor::arrive("Fitri", &self.world.http, &self.world.origin, &self.home.key).await;
         let id = visitor.ask_for_person().await["id"].as_str().expect("an id").to_owned();
         let sari = self.home.person("Sari");
         if name.ends_with(OF_A_COLLEAGUE) {
@@ -342,7 +350,7 @@ impl Scene<'_> {
         if name.ends_with("/reopen") {
             sari.command(&id, "close", json!({ "outcome": "solved" })).await.ok();
         }
-        
+
         id
     }
 
@@ -397,7 +405,10 @@ impl Scene<'_> {
                     let unknown = call.of_nobody(&self.home);
                     let other = unknown.by(self.world, &caller).await;
                     if (other.status, &other.text) != (got.status, &got.text) {
-                        more.push(format!("an unknown id is told apart: {} and {}", other.text, got.text));
+                        more.push(format!(
+                            "an unknown id is told apart: {} and {}",
+                            other.text, got.text
+                        ));
                     }
                     self.judge(&unknown, &caller, &other, Vec::new());
                 }
@@ -475,7 +486,9 @@ impl Scene<'_> {
                     false => caller,
                 };
                 let Some(mut call) = self.call(&name, &caller, true).await else { continue };
-                if of_a_colleague && let (true, Some(body)) = (name.contains("take-over"), &mut call.body) {
+                if of_a_colleague
+                    && let (true, Some(body)) = (name.contains("take-over"), &mut call.body)
+                {
                     let id = call.path.split('/').nth(4).unwrap_or_default();
                     let epoch = self.home.person("Sari").epoch(id).await;
                     *body = json!({ "from_colleague": true, "expected_epoch": epoch });
@@ -549,8 +562,12 @@ async fn everybody_calls_everything(engine: Engine) {
     scene.own().await;
     scene.allowed().await;
     let addresses = scene.rows.keys().filter(|name| !is_elsewhere(name)).count();
-    let (tried, wrong, callers) = (scene.tried, std::mem::take(&mut scene.wrong), scene.everybody.len());
-    println!("walls: {addresses} rows x {callers} callers, {tried} calls, {} not as the table says", wrong.len());
+    let (tried, wrong, callers) =
+        (scene.tried, std::mem::take(&mut scene.wrong), scene.everybody.len());
+    super::report(&format!(
+        "walls: {addresses} rows x {callers} callers, {tried} calls, {} not as the table says",
+        wrong.len()
+    ));
     assert!(wrong.is_empty(), "{} of {tried} calls:\n{}", wrong.len(), wrong.join("\n"));
     assert!(tried > addresses * callers, "only {tried} calls");
     drop(scene);

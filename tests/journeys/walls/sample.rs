@@ -61,9 +61,9 @@ fn object(document: &Value, schema: &Value, hints: &Hints) -> Value {
     let fields = schema["properties"].as_object().unwrap_or(&none).iter();
     let given = fields.filter_map(|(name, field)| match hints.get(name.as_str()) {
         Some(hint) => Some((name.clone(), hint.clone())),
-        None => required
-            .contains(&name.as_str())
-            .then(|| (name.clone(), of(document, field, hints))),
+        None => {
+            required.contains(&name.as_str()).then(|| (name.clone(), of(document, field, hints)))
+        }
     });
     Value::Object(given.collect())
 }

@@ -65,11 +65,15 @@ impl Witness {
             let part = if sqlite {
                 let row: Vec<String> = columns.iter().map(|c| format!("quote(\"{c}\")")).collect();
                 let row = row.join("||'|'||");
-                format!("SELECT '{table}', coalesce(group_concat(r, '\n'), '') FROM \
-                    (SELECT {row} AS r FROM \"{table}\" WHERE {condition} ORDER BY 1)")
+                format!(
+                    "SELECT '{table}', coalesce(group_concat(r, '\n'), '') FROM \
+                    (SELECT {row} AS r FROM \"{table}\" WHERE {condition} ORDER BY 1)"
+                )
             } else {
-                format!("SELECT '{table}', coalesce(md5(string_agg(r, '' ORDER BY r)), '') FROM \
-                    (SELECT t::text AS r FROM \"{table}\" t WHERE {condition}) x")
+                format!(
+                    "SELECT '{table}', coalesce(md5(string_agg(r, '' ORDER BY r)), '') FROM \
+                    (SELECT t::text AS r FROM \"{table}\" t WHERE {condition}) x"
+                )
             };
             parts.push(part);
         }
@@ -84,7 +88,11 @@ impl Witness {
         let cell = tokio::sync::Mutex::new(&mut self.connected);
         eventually("the end of all work", || async {
             let left = pairs(*cell.lock().await, text).await;
-            if left.iter().all(|(_, count)| count == "0") { Ok(()) } else { Err(format!("{left:?}")) }
+            if left.iter().all(|(_, count)| count == "0") {
+                Ok(())
+            } else {
+                Err(format!("{left:?}"))
+            }
         })
         .await;
     }

@@ -287,6 +287,7 @@ async fn the_server_fetches_nothing_it_is_told(engine: Engine) {
     let mut desk = ana.live(None).await;
     rina.ask_for_person().await;
     for kind in ["brief", "suggestions"] {
+        ana.post(&format!("/conversations/{id}/assist"), json!({ "kind": kind })).await.ok();
         desk.help(&id, kind).await;
     }
     assert_eq!(trap.asked(), 0, "the server asked {url}");

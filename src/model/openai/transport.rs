@@ -24,8 +24,8 @@ const MAX_BODY_BYTES: usize = 1024 * 1024;
 const MAX_STREAM_BYTES: usize = 64 * 1024 * 1024;
 
 /// The longest event within a stream. What parses events looks at an unfinished one again with every piece, so one without
-/// an end would cost the square of its length; an answer as a single event stays below this however it is escaped.
-const MAX_EVENT_BYTES: usize = 512 * 1024;
+/// an end would cost the square of its length; a whole answer may come as a single one.
+const MAX_EVENT_BYTES: usize = MAX_BODY_BYTES;
 
 /// No server is left alone for longer than this, whatever it asks.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);

@@ -32,7 +32,7 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 /// A file of the demo shop, as text.
 #[must_use]
 pub fn demo_file(path: &str) -> Option<EmbeddedFile> {
-    Dist::get(&format!("demo/{path}"))
+    Dist::get(&format!("demo/{path}")).filter(|_| descends(path))
 }
 
 async fn console(headers: HeaderMap) -> Response {
@@ -71,9 +71,14 @@ fn missing_build(which: &str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
+/// Whether a path names a file below its folder: a debug build reads from the disk, where `..` has a meaning.
+fn descends(path: &str) -> bool {
+    !path.contains(['\\', '\0']) && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
 /// An embedded file, unless the client has it already.
 fn file(path: &str, cache: &'static str, headers: &HeaderMap) -> Option<Response> {
-    let file = Dist::get(path)?;
+    let file = Dist::get(path).filter(|_| descends(path))?;
     let tag = format!("\"{}\"", hex(&file.metadata.sha256_hash()[..8]));
     let known =
         headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).is_some_and(
@@ -112,5 +117,15 @@ mod tests {
     fn a_missing_build_says_what_to_do() {
         assert_eq!(missing_build("console").status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(file("console/no-such-file.js", FOREVER, &HeaderMap::new()).is_none());
+    }
+
+    #[test]
+    fn paths_only_descend() {
+        assert!(descends("widget/app-en-7451e74ad2.js") && descends("console/assets/a.b/c"));
+        for path in
+            ["widget/../console/index.html", "a/./b", "a//b", "/a", "a\\..\\b", "a\0.js", ""]
+        {
+            assert!(!descends(path), "{path:?}");
+        }
     }
 }

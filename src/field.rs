@@ -2,6 +2,8 @@
 //!
 //! Pure, and without any knowledge of HTTP; the API turns [`Invalid`] into its 400.
 
+use crate::text::{is_invisible, is_unwanted};
+
 /// Why a value is refused: which field, and what would do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
@@ -39,10 +41,24 @@ pub fn line(field: &str, value: &str, max: usize) -> Result<String, Invalid> {
             format!("Must be at most {max} characters, not {length}."),
         ));
     }
-    if value.chars().any(char::is_control) {
-        return Err(Invalid::new(field, "Must be one line without control characters."));
+    if value.chars().any(|c| c.is_control() || misleads(c)) {
+        return Err(Invalid::new(
+            field,
+            "Must be one line without control characters or invisible ones.",
+        ));
+    }
+    if value.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
+        return Err(Invalid::new(field, "Must not be empty."));
     }
     Ok(value.to_owned())
+}
+
+/// What makes a name read other than it is, or like another one: line and paragraph separators, marks of direction, spaces
+/// without width, tags. Joiners stay: scripts and emoji need them.
+fn misleads(c: char) -> bool {
+    is_unwanted(c)
+        || matches!(c, '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}' | '\u{200E}' | '\u{200F}'
+            | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{2064}' | '\u{E0000}'..='\u{E007F}')
 }
 
 /// Text of several lines, trimmed, at most `max` characters, possibly empty.
@@ -166,6 +182,15 @@ mod tests {
         check(line("name", "  Ana  ", 3), Some("Ana"));
         check(line("name", "   ", 3), None);
         check(line("name", "A\nB", 9), None);
+        check(line("name", "A\u{202E}nA", 9), None);
+        check(line("name", "A\u{200B}na", 9), None);
+        check(line("name", "A\u{2028}B", 9), None);
+        check(line("name", "A\u{E0041}", 9), None);
+        check(line("name", "\u{200D}\u{3164}", 9), None);
+        check(
+            line("name", "👩🏽\u{200D}💻 نازنین\u{200C}زهرا", 30),
+            Some("👩🏽\u{200D}💻 نازنین\u{200C}زهرا"),
+        );
         check(line("name", "Anna", 3), None);
         check(locale("locale", "PT-BR"), Some("pt-BR"));
         check(locale("locale", "english"), None);

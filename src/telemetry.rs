@@ -12,8 +12,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Log, LogFormat};
 
-/// Libraries that log bodies: async-openai logs a whole reply when it cannot decode it, at ERROR.
-const SILENCED: [&str; 1] = ["async_openai"];
+/// Libraries that log bodies: async-openai a whole reply when it cannot decode it, at ERROR; tungstenite every frame of a
+/// socket, tokens and messages included, at TRACE.
+const SILENCED: [&str; 3] = ["async_openai", "tungstenite", "tokio_tungstenite"];
 /// Libraries that say too much below these levels; the configured filter may ask for more.
 const QUIET: [&str; 4] = ["sqlx=warn", "hyper=warn", "hyper_util=warn", "h2=warn"];
 
@@ -62,11 +63,13 @@ mod tests {
 
     #[test]
     fn libraries_that_log_bodies_stay_silent_whatever_is_asked() {
-        for asked in ["trace", "async_openai=trace", "info, async_openai::client=trace"] {
+        for asked in ["trace", "async_openai=trace", "info, tungstenite::protocol=trace"] {
             let shown = filter(asked).expect("valid").to_string();
-            assert!(shown.contains("async_openai=off"), "{shown}");
-            assert!(!shown.contains("async_openai=trace"), "{shown}");
-            assert!(!shown.contains("async_openai::"), "{shown}");
+            for target in SILENCED {
+                assert!(shown.contains(&format!("{target}=off")), "{shown}");
+                assert!(!shown.contains(&format!("{target}=trace")), "{shown}");
+                assert!(!shown.contains(&format!("{target}::")), "{shown}");
+            }
         }
         assert!(filter("sqlx=debug").expect("valid").to_string().contains("sqlx=debug"));
         assert!(filter("a=b=c").is_err());

@@ -126,8 +126,11 @@ pub fn is_own(
     uri: &axum::http::Uri,
     origin: &Origin,
 ) -> bool {
-    if access.public_origin.as_ref() == Some(origin) {
-        return true;
+    if let Some(public) = &access.public_origin
+        && public.authority() == origin.authority()
+    {
+        // Where people reach us encrypted, a page of the same name that is not is somebody's in between.
+        return public == origin;
     }
     host(headers, uri)
         .and_then(|host| Origin::of_host(&host, origin.is_https()))

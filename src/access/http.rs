@@ -1,5 +1,7 @@
 //! Signing in and out, oneself, colleagues, invitations, tickets for the socket.
 
+use std::net::IpAddr;
+
 use axum::extract::{FromRef, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode, header};
@@ -309,7 +311,7 @@ async fn accept_invite(
     // Before any hashing: without a good invitation nobody makes us work.
     let invited = store::invitation(&mut access.db.read().await?, &input.token, now).await?;
     invited.ok_or_else(invitation_gone)?;
-    let password_hash = invited_password(&access, &email, &input.password).await?;
+    let password_hash = invited_password(&access, address, &email, &input.password).await?;
     let new = NewMember { name, email, password_hash, role: Role::Agent };
     let secrets = NewSession::fresh();
     let (token, ids, stored) = (input.token, access.ids, secrets.clone());
@@ -340,9 +342,11 @@ async fn accept_invite(
     }
 }
 
-/// The hash for an invited person: a new password's, or the existing account's if they know its password.
+/// The hash for an invited person: a new password's, or the existing account's if they know its password. Trying passwords
+/// here is signing in, and is counted as that.
 async fn invited_password(
     access: &AccessState,
+    address: IpAddr,
     email: &str,
     password: &str,
 ) -> Result<String, ApiError> {
@@ -351,9 +355,12 @@ async fn invited_password(
         password::acceptable("password", password, email)?;
         return Ok(access.passwords.hash(password).await?);
     };
+    access.limits.sign_in(address, email)?;
     if access.passwords.verify(password, Some(account.password_hash.clone())).await? {
+        access.limits.sign_in_succeeded(address, email);
         return Ok(account.password_hash);
     }
+    access.limits.sign_in_failed(address, email);
     Err(ApiError::invalid(
         "password",
         "This e-mail address has an account already: give its password, or use another address.",

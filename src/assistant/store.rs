@@ -168,6 +168,9 @@ pub async fn save(
     by: AgentId,
     now: Timestamp,
 ) -> Result<Result<Assistant, NotSaved>, DbError> {
+    if published(conn, workspace, id).await?.is_none() {
+        return Ok(Err(NotSaved::Missing));
+    }
     if let Some(unknown) = unknown_base(conn, workspace, &config.knowledge_bases).await? {
         return Ok(Err(NotSaved::UnknownKnowledgeBase(unknown)));
     }

@@ -13,7 +13,7 @@ use crate::conversation::{PublicMessage, Speaker};
 use crate::ids::MessageId;
 
 pub use asks_for_person::asks_for_person;
-pub use fold::{contains_phrase, fold};
+pub use fold::{Spoken, fold};
 
 pub use crate::assistant::config::{Conditions, Counted, PhraseCondition, WordedCondition};
 
@@ -88,10 +88,14 @@ pub fn evaluate(conditions: &Conditions, facts: &Facts<'_>) -> Option<Fired> {
             }
         }
     }
+    let spoken: Vec<_> = match conditions.phrases.as_slice() {
+        [] => Vec::new(),
+        _ => evidence().map(|message| (message, Spoken::of(message.text()))).collect(),
+    };
     for condition in &conditions.phrases {
-        for message in evidence() {
+        for (message, spoken) in &spoken {
             for phrase in &condition.phrases {
-                if let Some(quote) = contains_phrase(message.text(), phrase) {
+                if let Some(quote) = spoken.phrase(phrase) {
                     let name = Some(condition.name.as_str());
                     return Some(fired(FiredCode::Phrase, name, Some(quote), Some(message)));
                 }

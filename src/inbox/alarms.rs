@@ -31,7 +31,7 @@ pub async fn list(
     Ok(Json(Items::all(alarms.into_iter().map(AlarmView::from).collect())))
 }
 
-/// Says that somebody is looking.
+/// Says that somebody is looking; only whoever the alarm is for.
 #[utoipa::path(post, path = "/alarms/{id}/acknowledge", tag = "Conversations", params(("id" = AlarmId, Path)),
     responses((status = 204, description = "Acknowledged, now or before"), InputErrors, MissingErrors, AgentErrors,
 ))]
@@ -41,8 +41,11 @@ pub async fn acknowledge(
     Path(id): Path<AlarmId>,
 ) -> ApiResult<StatusCode> {
     let mut conn = state.conversations.db().read().await?;
+    // Who is not told of an alarm does not silence it: an agent's own lapse reaches the owners.
+    let reader = alarm_reader(&signed);
     let (alarm, open) = lists::alarm(&mut conn, signed.workspace, id)
         .await?
+        .filter(|(alarm, _)| reader.hears(&alarm.recipient))
         .ok_or_else(|| ApiError::not_found("alarm"))?;
     drop(conn);
     if open {

@@ -16,6 +16,7 @@ use crate::app::AppState;
 use crate::assist;
 use crate::clock::Timestamp;
 use crate::conversation::{AiMode, By, Closer, Command, Committed, Event, Outcome, Words};
+use crate::conversation::{CommitError, lists};
 use crate::ids::{AgentId, ArtifactId, ConversationId, MessageId, WorkspaceId};
 use crate::words::{clean, client_id};
 
@@ -37,6 +38,35 @@ async fn commit(
     match state.conversations.commit(command).await {
         Ok(committed) => Ok(committed),
         Err(error) => Err(commit_error(state, signed.workspace, error).await),
+    }
+}
+
+/// Whether this agent may move the conversation away from whoever holds it: what a colleague holds leaves their hands only
+/// with the right to take it, whichever command would do it.
+///
+/// # Errors
+/// 403 naming the right; 409 when the epoch is not the one that is, since only its holder is known here.
+async fn may_move(
+    state: &AppState,
+    signed: &Signed,
+    id: ConversationId,
+    expected_epoch: u64,
+) -> ApiResult<()> {
+    if signed.role.may(Right::TakeFromColleague) {
+        return Ok(());
+    }
+    let mut conn = state.conversations.db().read().await?;
+    let c = lists::state(&mut conn, signed.workspace, id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("conversation"))?;
+    drop(conn);
+    if c.epoch != expected_epoch {
+        let stale = CommitError::Stale { now: Box::new(c) };
+        return Err(commit_error(state, signed.workspace, stale).await);
+    }
+    match c.holder.assignee() {
+        Some(colleague) if colleague != signed.agent => signed.require(Right::TakeFromColleague),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -213,7 +243,7 @@ pub struct Assign {
     expected_epoch: u64,
 }
 
-/// Gives a conversation to one person.
+/// Gives a conversation to one person; a colleague's only with the right `take_from_colleague`.
 #[utoipa::path(post, path = "/conversations/{id}/assign", tag = "Conversations", request_body = Assign,
     params(("id" = ConversationId, Path)), responses(
     (status = 200, description = "Assigned", body = DetailView),
@@ -225,6 +255,7 @@ pub async fn assign(
     Path(id): Id,
     Json(input): Json<Assign>,
 ) -> ApiResult<Json<DetailView>> {
+    may_move(&state, &signed, id, input.expected_epoch).await?;
     let by = by(&signed, input.expected_epoch);
     let event = Event::Assign { by, agent: Some(input.agent_id), team: None };
     then_detail(&state, &signed, id, event, None).await
@@ -238,7 +269,7 @@ pub struct Expected {
     expected_epoch: u64,
 }
 
-/// Puts a conversation at the end of the queue.
+/// Puts a conversation at the end of the queue; a colleague's only with the right `take_from_colleague`.
 #[utoipa::path(post, path = "/conversations/{id}/return-to-queue", tag = "Conversations", request_body = Expected,
     params(("id" = ConversationId, Path)), responses(
     (status = 200, description = "In the queue", body = DetailView),
@@ -250,6 +281,7 @@ pub async fn return_to_queue(
     Path(id): Id,
     Json(input): Json<Expected>,
 ) -> ApiResult<Json<DetailView>> {
+    may_move(&state, &signed, id, input.expected_epoch).await?;
     let event = Event::ReturnToQueue { by: by(&signed, input.expected_epoch) };
     then_detail(&state, &signed, id, event, None).await
 }
@@ -258,13 +290,14 @@ pub async fn return_to_queue(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AssignToAi {
-    /// What the AI should know; the visitor never sees it.
+    /// What the AI should know. It is not shown to the visitor, but the AI may say what it says.
     note: Option<String>,
     /// The epoch on the screen.
     expected_epoch: u64,
 }
 
-/// Hands a conversation back to the AI, which answers at once if the visitor waits.
+/// Hands a conversation back to the AI, which answers at once if the visitor waits; a colleague's only with the right
+/// `take_from_colleague`.
 #[utoipa::path(post, path = "/conversations/{id}/assign-to-ai", tag = "Conversations", request_body = AssignToAi,
     params(("id" = ConversationId, Path)), responses(
     (status = 200, description = "With the AI", body = DetailView),
@@ -276,6 +309,7 @@ pub async fn assign_to_ai(
     Path(id): Id,
     Json(input): Json<AssignToAi>,
 ) -> ApiResult<Json<DetailView>> {
+    may_move(&state, &signed, id, input.expected_epoch).await?;
     let note = input.note.filter(|note| !note.trim().is_empty());
     let words = note
         .map(|note| clean("note", &note).map(|text| Words { text, ..Words::default() }))
@@ -316,7 +350,7 @@ pub struct Close {
     expected_epoch: u64,
 }
 
-/// Closes a conversation.
+/// Closes a conversation; a colleague's only with the right `take_from_colleague`.
 #[utoipa::path(post, path = "/conversations/{id}/close", tag = "Conversations", request_body = Close,
     params(("id" = ConversationId, Path)), responses(
     (status = 200, description = "Closed", body = DetailView),
@@ -328,6 +362,7 @@ pub async fn close(
     Path(id): Id,
     Json(input): Json<Close>,
 ) -> ApiResult<Json<DetailView>> {
+    may_move(&state, &signed, id, input.expected_epoch).await?;
     let by = Closer::Agent(by(&signed, input.expected_epoch));
     let event = Event::Close { by, outcome: input.outcome.into() };
     then_detail(&state, &signed, id, event, None).await

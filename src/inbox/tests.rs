@@ -134,7 +134,11 @@ async fn refusals_say_what_can_be_done_instead() {
         let may_not = world.post(&take, force).await;
         assert_eq!((may_not.status.as_u16(), may_not.code()), (403, "forbidden"));
         let close = json!({"outcome": "solved", "expected_epoch": epoch});
-        let closed = world.post(&format!("/conversations/{id}/close"), close).await;
+        // No other command takes it from them either.
+        let path = format!("/conversations/{id}/close");
+        let may_not = world.post(&path, close.clone()).await;
+        assert_eq!((may_not.status.as_u16(), may_not.code()), (403, "forbidden"));
+        let closed = boss.send(app, Method::POST, &format!("/api/v1{path}"), close).await;
         assert_eq!(closed.status, 200, "{}", closed.body);
         let epoch = closed.body["epoch"].clone();
         let late = json!({"text": "hi", "client_id": "b", "expected_epoch": epoch});

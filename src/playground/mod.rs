@@ -48,6 +48,7 @@ struct Line {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = LineRole)]
 enum Role {
     Visitor,
     Assistant,

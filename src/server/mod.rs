@@ -139,6 +139,14 @@ pub struct Running {
 }
 
 impl Built {
+    /// Everything that this server answers, as [`Self::start`] serves it.
+    ///
+    /// # Errors
+    /// When the API's document cannot be rendered.
+    pub fn router(&self, beside: Option<Router>) -> anyhow::Result<Router> {
+        router(&self.state, &self.config, beside)
+    }
+
     /// Starts workers and takes requests on `listener`.
     ///
     /// # Errors

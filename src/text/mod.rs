@@ -14,7 +14,7 @@ mod tables;
 mod tokens;
 
 pub use mood::Mood;
-pub use normalise::{MAX_TEXT_CHARS, TextProblem, is_unwanted, normalise_user_text};
+pub use normalise::{MAX_TEXT_CHARS, TextProblem, is_invisible, is_unwanted, normalise_user_text};
 pub use related::related;
 pub use sentences::{SentenceSplitter, sentences};
 pub use stem::Language;

@@ -51,7 +51,8 @@ pub fn is_unwanted(c: char) -> bool {
 }
 
 /// Takes no ink by itself: zero-width spaces and joiners, direction marks, soft hyphens, variation selectors, fillers.
-fn is_invisible(c: char) -> bool {
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
     matches!(c, '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{180E}'
         | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{2064}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FFA0}')
 }

@@ -19,7 +19,7 @@ use crate::contact::{self, ContactChange};
 use crate::directory::{Directory, Identity};
 use crate::field;
 use crate::ids::ContactId;
-use crate::text::catalogue;
+use crate::text::{catalogue, is_unwanted};
 
 /// The page the widget runs on.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
@@ -40,7 +40,8 @@ impl PageOfVisitor {
     /// Address and title as they are stored: web addresses only, without control characters.
     pub(super) fn kept(self) -> (Option<String>, Option<String>) {
         let plain = |text: String, max: usize| -> Option<String> {
-            let kept: String = text.chars().filter(|c| !c.is_control()).take(max).collect();
+            let kept: String =
+                text.chars().filter(|&c| !c.is_control() && !is_unwanted(c)).take(max).collect();
             let kept = kept.trim();
             (!kept.is_empty()).then(|| kept.to_owned())
         };

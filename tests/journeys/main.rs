@@ -16,3 +16,4 @@ mod hostile_model;
 mod laws;
 mod qdrant;
 mod story;
+mod walls;

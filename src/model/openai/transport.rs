@@ -23,6 +23,10 @@ const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// The longest stream: an answer of the greatest length, one character a chunk, with reasoning before it.
 const MAX_STREAM_BYTES: usize = 64 * 1024 * 1024;
 
+/// The longest event within a stream. What parses events looks at an unfinished one again with every piece, so one without
+/// an end would cost the square of its length; a whole answer may come as a single one.
+const MAX_EVENT_BYTES: usize = MAX_BODY_BYTES;
+
 /// No server is left alone for longer than this, whatever it asks.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
@@ -164,10 +168,11 @@ async fn streamed(response: Response) -> Result<Response, Failure> {
     let kind = content_type(response.headers());
     if kind.contains("event-stream") || kind.contains("octet-stream") || kind.is_empty() {
         let mut read = 0_usize;
+        let mut event = EventLength::default();
         let bytes = response.bytes_stream().map(move |chunk| {
             let chunk = chunk.map_err(std::io::Error::other)?;
             read += chunk.len();
-            if read > MAX_STREAM_BYTES {
+            if read > MAX_STREAM_BYTES || event.longest_with(&chunk) > MAX_EVENT_BYTES {
                 return Err(std::io::Error::other("the stream is too long"));
             }
             Ok(chunk)
@@ -185,6 +190,46 @@ async fn streamed(response: Response) -> Result<Response, Failure> {
     event.extend(body.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
     event.extend_from_slice(b"\n\ndata: [DONE]\n\n");
     Ok(Response::from(http::Response::new(event)))
+}
+
+/// How long the event at the end of a stream is so far.
+#[derive(Debug)]
+struct EventLength {
+    bytes: usize,
+    line_is_empty: bool,
+    after_return: bool,
+}
+
+impl Default for EventLength {
+    fn default() -> Self {
+        Self { bytes: 0, line_is_empty: true, after_return: false }
+    }
+}
+
+impl EventLength {
+    /// Goes on with a piece of the stream: the longest that an event was meanwhile. A blank line ends an event.
+    fn longest_with(&mut self, piece: &[u8]) -> usize {
+        let mut longest = self.bytes;
+        for &byte in piece {
+            let second_half = byte == b'\n' && self.after_return;
+            self.after_return = byte == b'\r';
+            match byte {
+                b'\n' if second_half => {}
+                b'\n' | b'\r' => {
+                    if self.line_is_empty {
+                        self.bytes = 0;
+                    }
+                    self.line_is_empty = true;
+                }
+                _ => {
+                    self.line_is_empty = false;
+                    self.bytes += 1;
+                    longest = longest.max(self.bytes);
+                }
+            }
+        }
+        longest
+    }
 }
 
 async fn body_up_to(response: Response, limit: usize) -> Result<(Vec<u8>, bool), Failure> {
@@ -345,6 +390,19 @@ mod tests {
         let long = "é".repeat(5_000);
         let error = by_status(StatusCode::BAD_REQUEST, None, &long);
         assert!(error.detail().is_some_and(|detail| detail.len() <= MAX_DETAIL_BYTES));
+    }
+
+    #[test]
+    fn the_length_of_an_event_counts_until_a_blank_line() {
+        let longest = |pieces: &[&str]| {
+            let mut event = EventLength::default();
+            pieces.iter().map(|piece| event.longest_with(piece.as_bytes())).max()
+        };
+        assert_eq!(longest(&["data: 1\n\ndata: 12\n\n"]), Some(8));
+        assert_eq!(longest(&["data: 1\r\n\r", "\ndata: 12\r\n\r\nd"]), Some(8));
+        assert_eq!(longest(&["data: 1\r\rdata: 12\r\r"]), Some(8));
+        assert_eq!(longest(&["data: 1\ndata: 2\r\ndata: 3"]), Some(21));
+        assert_eq!(longest(&["aaa", "bbb"]), Some(6));
     }
 
     #[test]

@@ -27,11 +27,12 @@ use super::people::{Agent, Visitor};
 use super::{Engine, PATIENCE, Place};
 
 /// The people of a business; the first one owns it.
-pub const PEOPLE: [(&str, Role); 4] = [
+pub const PEOPLE: [(&str, Role); 5] = [
     ("Sari", Role::Owner),
     ("Ana", Role::Agent),
     ("Budi", Role::Agent),
     ("Citra", Role::Supervisor),
+    ("Dewi", Role::Admin),
 ];
 
 /// What its help centre says. Title, words, audience.
@@ -379,6 +380,11 @@ impl World {
         wire.timer_set.notify_one();
         wire.turn_due.notify_one();
         wire.job_due.notify_one();
+    }
+
+    /// Where the database is.
+    pub fn database(&self) -> &str {
+        &self.place.url
     }
 
     /// What the server's clock says.

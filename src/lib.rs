@@ -46,3 +46,6 @@ pub mod server;
 
 pub mod cli;
 pub mod demo;
+
+#[cfg(test)]
+mod sim;

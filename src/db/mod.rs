@@ -7,6 +7,8 @@
 
 mod migrate;
 mod query;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod stored;
 #[cfg(test)]
 pub mod testing;
@@ -113,8 +115,16 @@ pub struct Db {
 
 #[derive(Clone)]
 enum Engine {
-    Sqlite { readers: SqlitePool, writer: Writer },
+    Sqlite { readers: Readers, writer: Writer },
     Postgres(PgPool),
+}
+
+/// Where the reading connections of a SQLite file come from.
+#[derive(Clone)]
+enum Readers {
+    Pool(SqlitePool),
+    #[cfg(test)]
+    Simulated(simulated::Station),
 }
 
 /// Which engine is behind a [`Db`].
@@ -171,7 +181,7 @@ impl Db {
             .acquire_timeout(Duration::from_secs(5))
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
-        Ok(Self { engine: Engine::Sqlite { readers, writer } })
+        Ok(Self { engine: Engine::Sqlite { readers: Readers::Pool(readers), writer } })
     }
 
     /// Which engine this is.
@@ -189,7 +199,13 @@ impl Db {
     /// When none is free within five seconds or the engine is away.
     pub async fn read(&self) -> Result<Conn, DbError> {
         Ok(match &self.engine {
-            Engine::Sqlite { readers, .. } => Conn::sqlite_reader(readers.acquire().await?),
+            Engine::Sqlite { readers: Readers::Pool(pool), .. } => {
+                Conn::sqlite_reader(pool.acquire().await?)
+            }
+            #[cfg(test)]
+            Engine::Sqlite { readers: Readers::Simulated(station), .. } => {
+                Conn::simulated(station.reader()?)
+            }
             Engine::Postgres(pool) => Conn::pg(pool.acquire().await?),
         })
     }
@@ -238,7 +254,11 @@ impl Db {
         match &self.engine {
             Engine::Sqlite { readers, writer } => {
                 writer.close().await;
-                readers.close().await;
+                match readers {
+                    Readers::Pool(pool) => pool.close().await,
+                    #[cfg(test)]
+                    Readers::Simulated(_) => {}
+                }
             }
             Engine::Postgres(pool) => pool.close().await,
         }

@@ -84,11 +84,16 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) async fn start(options: &SqliteConnectOptions, lock: File) -> Result<Self, DbError> {
-        let conn = options.connect().await?;
+        let conn = Conn::sqlite_writer(options.connect().await?);
+        Ok(Self::over(conn, options, Some(lock)))
+    }
+
+    /// Over a connection that is open; `lock` goes with the task.
+    pub(super) fn over(conn: Conn, options: &SqliteConnectOptions, lock: Option<File>) -> Self {
         let (queue, commands) = mpsc::channel(QUEUE);
         let stop = tokio_util::sync::CancellationToken::new();
         let task = tokio::spawn(drain(conn, commands, options.clone(), stop.clone(), lock));
-        Ok(Self { queue, task: Arc::new(Mutex::new(Some(task))), stop })
+        Self { queue, task: Arc::new(Mutex::new(Some(task))), stop }
     }
 
     pub(super) async fn run<T, F>(&self, run: F) -> Result<T, DbError>
@@ -117,13 +122,12 @@ impl Writer {
 }
 
 async fn drain(
-    conn: sqlx::SqliteConnection,
+    mut conn: Conn,
     mut commands: mpsc::Receiver<Command>,
     options: SqliteConnectOptions,
     stop: tokio_util::sync::CancellationToken,
-    _lock: File,
+    _lock: Option<File>,
 ) {
-    let mut conn = Conn::sqlite_writer(conn);
     loop {
         let first = tokio::select! {
             biased;

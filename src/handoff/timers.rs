@@ -66,6 +66,7 @@ impl Timers {
                     }
                 };
                 tokio::select! {
+                    biased;
                     () = stop.cancelled() => {}
                     () = self.conversations.wire().timer_set.notified() => {}
                     () = sleep(wait) => {}

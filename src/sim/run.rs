@@ -33,7 +33,12 @@ pub struct Ran {
 pub fn run(seed: u64) -> Ran {
     let folder = scratch();
     let file = folder.path().join("sim.db");
-    std::fs::copy(migrated(), &file).expect("copies the migrated database");
+    for end in ["", "-wal"] {
+        let (from, to) = (named(migrated(), end), named(&file, end));
+        if from.exists() {
+            std::fs::copy(from, to).expect("copies the migrated database");
+        }
+    }
     let _ids = Seeded::from(seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -105,6 +110,13 @@ async fn sample(world: Arc<World>) {
             world.sim.saw(Sight::JobTriedAgain);
         }
     }
+}
+
+/// The file beside a database with this end of its name.
+fn named(file: &Path, end: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(end);
+    name.into()
 }
 
 /// A folder in memory where there is one: the files are many and nobody pulls the plug.

@@ -99,6 +99,7 @@ impl TurnWorker {
                 }
             };
             tokio::select! {
+                biased;
                 () = self.shutdown.cancelled() => break,
                 () = wire.turn_due.notified() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -338,6 +339,7 @@ impl TurnWorker {
                 Err(CommitError::Db(error)) if error.is_unavailable() && tries < COMMIT_TRIES => {
                     tries += 1;
                     tokio::select! {
+                        biased;
                         () = self.shutdown.cancelled() => return Err(CommitError::Db(error)),
                         () = tokio::time::sleep(COMMIT_WAIT) => {}
                     }

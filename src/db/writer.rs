@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::query::{AfterCommit, Conn, sql};
 use super::{DbError, UnitFuture};
+use crate::guard::Guard;
 
 /// How many units share one transaction at most, so that the first does not wait for ever.
 const MAX_GROUP: usize = 256;
@@ -166,6 +167,7 @@ async fn commit_group(conn: &mut Conn, mut group: Vec<Box<dyn Work>>) {
             for (unit, outcome) in group.into_iter().zip(outcomes) {
                 unit.finish(outcome);
             }
+            commit_late(conn).await;
         }
         Err(lost) if group.len() == 1 => {
             if let Some(unit) = group.pop() {
@@ -180,8 +182,16 @@ async fn commit_group(conn: &mut Conn, mut group: Vec<Box<dyn Work>>) {
                     .and_then(|mut outcomes| outcomes.pop().unwrap_or(Err(DbError::Closed)));
                 let [unit] = alone;
                 unit.finish(outcome);
+                commit_late(conn).await;
             }
         }
+    }
+}
+
+/// With the guard broken, callers have heard before this.
+async fn commit_late(conn: &mut Conn) {
+    if Guard::AckAfterCommit.is_broken() {
+        let _too_late = sql("COMMIT").execute(conn).await;
     }
 }
 
@@ -230,6 +240,8 @@ async fn run_group(conn: &mut Conn, group: &mut [Box<dyn Work>]) -> Result<Group
             }
         }
     }
-    sql("COMMIT").execute(conn).await?;
+    if !Guard::AckAfterCommit.is_broken() {
+        sql("COMMIT").execute(conn).await?;
+    }
     Ok((outcomes, actions))
 }

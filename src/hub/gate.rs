@@ -44,6 +44,9 @@ impl Gate {
     }
 
     fn shut(&self) {
+        if Guard::Gate.is_broken() {
+            return;
+        }
         self.state.lock().unwrap_or_else(PoisonError::into_inner).shut = true;
         self.stopped.cancel();
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::chance::Chance;
-use super::client::{Known, ask};
+use super::client::{Known, ask, read};
 use super::sights::Sight;
 use super::world::{Node, World};
 use crate::conversation::{
@@ -191,17 +191,21 @@ impl Person {
 }
 
 async fn look(world: &World, node: &Node, id: ConversationId) -> Option<Conversation> {
-    let mut conn = node.conversations.db().read().await.ok()?;
-    lists::state(&mut conn, world.shop.workspace, id).await.ok()?
+    let read = read(async {
+        let mut conn = node.conversations.db().read().await?;
+        lists::state(&mut conn, world.shop.workspace, id).await
+    });
+    read.await?
 }
 
 /// Tells every conversation a person holds that they came or went, as the sockets do.
 async fn tell(world: &World, node: &Node, agent: AgentId, online: bool) {
-    let Ok(mut conn) = node.conversations.db().read().await else { return };
     let workspace = world.shop.workspace;
-    let Ok(held) = lists::assigned_to(&mut conn, workspace, agent).await else { return };
-    drop(conn);
-    for id in held {
+    let held = read(async {
+        let mut conn = node.conversations.db().read().await?;
+        lists::assigned_to(&mut conn, workspace, agent).await
+    });
+    for id in held.await.unwrap_or_default() {
         let event = Event::AssigneePresence { agent, online };
         ask(world, node, Command::new(workspace, id, event)).await;
     }

@@ -9,9 +9,15 @@ use super::chance::Chance;
 use super::sights::Sight;
 use super::world::{Node, World};
 use crate::conversation::{Command, CommitError, Committed};
+use crate::db::DbError;
 
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a node reads for a client; none if it fails or takes too long.
+pub async fn read<T>(reading: impl Future<Output = Result<T, DbError>>) -> Option<T> {
+    timeout(PATIENCE, reading).await.ok()?.ok()
+}
 
 /// What a client knows afterwards.
 pub enum Known {

@@ -16,7 +16,7 @@ use crate::ids::seeded::Seeded;
 /// How long those who still wait for an acknowledgement may take once nothing goes wrong any more.
 const SETTLE: Duration = Duration::from_secs(120);
 /// How long afterwards every promise, lease, pause and timer of a run has had its time.
-const CALM: Duration = Duration::from_secs(420);
+const CALM: Duration = Duration::from_secs(230);
 /// So long that an assignee who went away loses what they hold.
 const LONG_CALM: Duration = Duration::from_secs(700);
 
@@ -91,7 +91,7 @@ async fn live(seed: u64, file: &Path) -> Arc<Sim> {
     if settled.await.is_err() {
         sim.wrong("somebody never got an answer");
     }
-    sim.pause(if seed.is_multiple_of(5) { LONG_CALM } else { CALM }).await;
+    sim.pause(if seed.is_multiple_of(12) { LONG_CALM } else { CALM }).await;
     sampler.abort();
     sim.hear_all();
     oracle::judge(&world).await;

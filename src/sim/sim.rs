@@ -53,6 +53,8 @@ struct Watch {
     /// How many sentences each turn has released.
     released: BTreeMap<TurnId, u32>,
     started_by: BTreeMap<TurnId, Life>,
+    /// Until when which try of a turn is leased, by the clock of the node that leased it.
+    leases: BTreeMap<TurnId, (i64, i64)>,
     ears: Vec<(Life, Receiver<Live>)>,
     trace: Vec<String>,
 }
@@ -68,6 +70,7 @@ impl Sim {
             ended: BTreeMap::new(),
             released: BTreeMap::new(),
             started_by: BTreeMap::new(),
+            leases: BTreeMap::new(),
             ears: Vec::new(),
             trace: Vec::new(),
         };
@@ -222,9 +225,17 @@ impl Sim {
     /// A node has committed: what is new goes into the trace.
     pub fn committed(&self, life: Life) {
         let at = self.began.elapsed().as_millis();
-        let seen = self.watch(|watch| watch.read(at, life));
+        let (seen, taken) = self.watch(|watch| (watch.read(at, life), watch.read_leases()));
         for sight in seen {
             self.saw(sight);
+        }
+        // Clocks may be apart by twice what they may be wrong.
+        let apart = i64::try_from(2 * self.weather.skew_ms).unwrap_or(i64::MAX);
+        for (turn, until) in taken {
+            let left = until - self.now().millis() - apart;
+            if left > 0 {
+                self.wrong(format!("law 2: {turn} was taken {left} ms before its lease was over"));
+            }
         }
     }
 
@@ -306,6 +317,31 @@ impl Watch {
             }
         }
         sights
+    }
+
+    /// Reads who has leased what until when. Returns the leases that another try has taken over.
+    fn read_leases(&mut self) -> Vec<(TurnId, i64)> {
+        let db = self.db.clone();
+        let rows: Vec<(String, i64, i64)> = crate::db::simulated::at_once(async {
+            let mut conn = db.read().await?;
+            sql("SELECT id, attempt, lease_until FROM turn WHERE status = 'running'")
+                .all(&mut conn)
+                .await
+        })
+        .expect("the turns can be read");
+        let mut leases = BTreeMap::new();
+        let mut taken = Vec::new();
+        for (turn, attempt, until) in rows {
+            let turn: TurnId = turn.parse().expect("a turn's id");
+            leases.insert(turn, (attempt, until));
+            if let Some((before, was_until)) = self.leases.get(&turn)
+                && *before != attempt
+            {
+                taken.push((turn, *was_until));
+            }
+        }
+        self.leases = leases;
+        taken
     }
 
     fn sight(&mut self, sights: &mut Vec<Sight>, life: Life, (kind, actor): (&str, &str), data: &str) {

@@ -9,7 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
 use super::chance::Chance;
-use super::client::insist;
+use super::client::{self, insist};
 use super::sights::Sight;
 use super::world::{Node, World};
 use crate::conversation::store::{self, Part};
@@ -155,7 +155,7 @@ impl Visitor {
         let by = Closer::Visitor(self.contact);
         let event = Event::Close { by, outcome: Outcome::Solved };
         let command = Command::new(self.world.shop.workspace, id, event);
-        super::client::ask(&self.world, &node, command).await;
+        client::ask(&self.world, &node, command).await;
     }
 }
 
@@ -165,9 +165,12 @@ async fn conversation_of(
     node: &Node,
     contact: ContactId,
 ) -> Option<ConversationId> {
-    let mut conn = node.conversations.db().read().await.ok()?;
     let (workspace, inbox) = (world.shop.workspace, world.shop.inbox);
-    store::of_contact(&mut conn, workspace, inbox, contact).await.ok()?
+    let found = client::read(async {
+        let mut conn = node.conversations.db().read().await?;
+        store::of_contact(&mut conn, workspace, inbox, contact).await
+    });
+    found.await?
 }
 
 /// Every visitor's socket at a node: hears what is committed there, and reads the rest by number when it meets a gap or
@@ -228,15 +231,15 @@ fn take<'m>(world: &World, index: usize, messages: impl Iterator<Item = &'m Mess
 
 async fn catch_up(world: &World, node: &Node, index: usize) {
     let Some(id) = conversation_of(world, node, world.contacts[index]).await else { return };
-    let read = async {
+    let read = client::read(async {
         let after = world.diary.with(index, |records| {
             records.read.last_key_value().map_or(0, |(number, _)| *number)
         });
         let mut conn = node.conversations.db().read().await?;
         store::messages(&mut conn, world.shop.workspace, id, Part::PublicAfter(after), 500).await
-    };
+    });
     // What fails is read the next time.
-    let Ok(messages) = read.await else { return };
+    let Some(messages) = read.await else { return };
     if !take(world, index, messages.iter()) {
         world.sim.wrong(format!("law 5: what visitor {index} read by number has a gap"));
     }

@@ -51,7 +51,7 @@ impl Weather {
             nodes: if chance.odds(0.3) { 1 } else { 2 },
             visitors: usize::try_from(chance.within(1..5)).unwrap_or(1),
             agents: usize::try_from(chance.within(1..4)).unwrap_or(1),
-            active: chance.millis(60_000..200_000),
+            active: chance.millis(50_000..160_000),
             assistant_ms: *chance.pick(&[20_000, 40_000, 60_000]),
             human_ms: *chance.pick(&[20_000, 45_000]),
             escalate_ms: 30_000,

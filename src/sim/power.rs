@@ -27,6 +27,7 @@ pub struct Power {
     pub dead: CancellationToken,
     frozen_until: Mutex<Option<Instant>>,
     away_until: Mutex<Option<Instant>>,
+    full_until: Mutex<Option<Instant>>,
     state: Mutex<State>,
 }
 
@@ -50,6 +51,7 @@ impl Power {
             dead: CancellationToken::new(),
             frozen_until: Mutex::default(),
             away_until: Mutex::default(),
+            full_until: Mutex::default(),
             state: Mutex::new(State { chance, open: false, units: 0, unheard: false }),
         })
     }
@@ -80,10 +82,17 @@ impl Power {
             Some(Instant::now() + pause);
     }
 
+    /// The disk is full: everything is read, nothing is stored.
+    pub fn fill_up(&self, pause: Duration) {
+        *self.full_until.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Instant::now() + pause);
+    }
+
     /// Nothing is wrong with it any more, if it lives.
     pub fn heal(&self) {
         *self.frozen_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.away_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.full_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn until(of: &Mutex<Option<Instant>>) -> Option<Instant> {
@@ -131,6 +140,7 @@ impl Power {
 
     fn before_it(&self, text: &str, inside: bool) -> Verdict {
         let away = Self::until(&self.away_until).is_some();
+        let full = Self::until(&self.full_until).is_some();
         let often = if self.sim.is_calm() { 0.0 } else { self.sim.weather.db_faults };
         let (verdict, sight) = self.with(|state| {
             let State { chance, open, units, .. } = state;
@@ -142,7 +152,7 @@ impl Power {
                     (*open, *units) = (true, 0);
                     (Verdict::Goes, None)
                 }
-                "COMMIT" if away || chance.odds(often) => {
+                "COMMIT" if away || full || chance.odds(often) => {
                     (Verdict::Fails(io()), Some(Sight::CommitFailed))
                 }
                 "ROLLBACK" | "COMMIT" => {

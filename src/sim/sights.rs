@@ -30,6 +30,8 @@ sights! {
     Conflict,
     /// The database was away for a while.
     Outage,
+    /// Everything could be read for a while, nothing stored.
+    DiskFull,
     /// A node froze for longer than a lease.
     Frozen,
     /// A node was killed.

@@ -57,7 +57,7 @@ pub async fn of_clocks(world: Arc<World>) {
     }
 }
 
-/// The database is away for some seconds, for one node or for all.
+/// The database is away for some seconds, or stores nothing more, for one node or for all.
 pub async fn of_the_database(world: Arc<World>) {
     let mut chance = world.sim.chance("troubles of the database");
     while world.sim.weather.outages && !world.sim.is_over() {
@@ -65,11 +65,18 @@ pub async fn of_the_database(world: Arc<World>) {
         let pause = chance.millis(500..25_000);
         let all = chance.odds(0.5);
         let one = usize::try_from(chance.within(0..world.places() as u64)).unwrap_or(0);
-        world.sim.note(&format!("the database is away for {} ms", pause.as_millis()));
-        world.sim.saw(Sight::Outage);
+        let full = chance.odds(0.5);
+        let (sight, how) =
+            if full { (Sight::DiskFull, "full") } else { (Sight::Outage, "away") };
+        world.sim.note(&format!("the database is {how} for {} ms", pause.as_millis()));
+        world.sim.saw(sight);
         for place in 0..world.places() {
             if let Some(node) = world.node(place).filter(|_| all || place == one) {
-                node.power.cut_off(pause);
+                if full {
+                    node.power.fill_up(pause);
+                } else {
+                    node.power.cut_off(pause);
+                }
             }
         }
     }

@@ -237,7 +237,8 @@ pub(in crate::conversation) async fn insert_job(
     Ok(())
 }
 
-/// Stores what explains a turn; the last word for a try wins.
+/// Stores what explains a try of a turn, once: what was stored with its result stays, whatever a worker that never heard of
+/// that result has to say later.
 ///
 /// # Errors
 /// When the database is away.
@@ -251,7 +252,7 @@ pub async fn put_turn_record(
     now: Timestamp,
 ) -> Result<(), DbError> {
     sql("INSERT INTO turn_record (turn, attempt, workspace, conversation, record, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (turn, attempt) DO UPDATE SET record = EXCLUDED.record")
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (turn, attempt) DO NOTHING")
         .bind(turn)
         .bind(attempt)
         .bind(workspace)

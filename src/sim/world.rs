@@ -18,12 +18,13 @@ use super::sim::{START, Sim};
 use super::visitor::Diary;
 use super::weather::Weather;
 use crate::assist::Assistance;
+use crate::assistant::config::AssistantConfig;
 use crate::clock::Clock;
 use crate::conversation::{Conversations, Wire};
 use crate::db::simulated::Shared;
 use crate::db::{Db, DbError, sql};
 use crate::handoff::Timers;
-use crate::handoff::testing::{Shop, config};
+use crate::handoff::testing::Shop;
 use crate::ids::{AgentId, ContactId, Ids, MessageId};
 use crate::jobs;
 use crate::knowledge::article::ArticleDraft;
@@ -99,11 +100,18 @@ impl World {
             .search_public(shop.workspace, &[base], "refund", Some("en"), 3)
             .await
             .expect("searches");
-        let mut published = config(&[base], "default");
-        if weather.judged {
-            published["conditions"] =
-                json!({"worded": [{"name": "Angry", "text": "The visitor is angry."}]});
-        }
+        let angry = json!({"name": "Angry", "text": "The visitor is angry."});
+        let worded = if weather.judged { vec![angry] } else { Vec::new() };
+        let published = json!({
+            "identity": { "name": "Bo", "avatar": "", "tone": "friendly", "languages": ["en"],
+                "greeting": {}, "disclosure": {} },
+            "knowledge_bases": [base],
+            "job_description": "",
+            "model": "default",
+            "conditions": { "worded": worded },
+        });
+        let _reads: AssistantConfig =
+            serde_json::from_value(published.clone()).expect("the configuration reads");
         shop.publish(&published).await;
         let settings = sql("UPDATE inbox SET settings = $1").bind(weather.inbox().to_string());
         shop.write(vec![settings]).await;

@@ -102,7 +102,11 @@ enum Source {
     Manual(Arc<AtomicI64>),
     /// Follows the runtime's own (paused) clock, ahead of it by so many milliseconds.
     #[cfg(test)]
-    Runtime { start: Timestamp, since: tokio::time::Instant, ahead: Arc<AtomicI64> },
+    Runtime {
+        start: Timestamp,
+        since: tokio::time::Instant,
+        ahead: Arc<AtomicI64>,
+    },
 }
 
 impl Clock {

@@ -124,7 +124,7 @@ enum Engine {
 enum Readers {
     Pool(SqlitePool),
     #[cfg(test)]
-    Simulated(simulated::Station),
+    Simulated(std::sync::Arc<simulated::Station>),
 }
 
 /// Which engine is behind a [`Db`].
@@ -204,7 +204,7 @@ impl Db {
             }
             #[cfg(test)]
             Engine::Sqlite { readers: Readers::Simulated(station), .. } => {
-                Conn::simulated(station.reader()?)
+                Conn::simulated(station.link()?)
             }
             Engine::Postgres(pool) => Conn::pg(pool.acquire().await?),
         })

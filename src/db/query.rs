@@ -101,7 +101,8 @@ macro_rules! run {
             #[cfg(test)]
             Inner::Simulated(link) => {
                 link.before(text).await?;
-                let done = super::simulated::at_once($make(text, $self.sqlite()?).$method(link.conn()));
+                let done =
+                    super::simulated::at_once($make(text, $self.sqlite()?).$method(link.conn()));
                 link.after(text, done.map_err(DbError::from)).await
             }
         }

@@ -81,7 +81,7 @@ impl Shared {
 
     /// One node's handle.
     pub fn open(&self, fate: Arc<dyn Fate>) -> Result<Db, DbError> {
-        let station = Station { shared: self.clone(), fate };
+        let station = Arc::new(Station { shared: self.clone(), fate });
         let conn = Conn::simulated(station.link()?);
         let writer = Writer::over(conn, &self.options, None);
         Ok(Db { engine: Engine::Sqlite { readers: Readers::Simulated(station), writer } })
@@ -97,27 +97,22 @@ impl Shared {
 }
 
 /// Where the connections of one node come from.
-#[derive(Clone)]
 pub struct Station {
     shared: Shared,
     fate: Arc<dyn Fate>,
 }
 
 impl Station {
-    fn link(&self) -> Result<Link, DbError> {
+    pub(super) fn link(self: &Arc<Self>) -> Result<Link, DbError> {
         let conn = Some(self.shared.connection()?);
-        Ok(Link { conn, station: self.clone(), writing: None })
-    }
-
-    pub(super) fn reader(&self) -> Result<Link, DbError> {
-        self.link()
+        Ok(Link { conn, station: Arc::clone(self), writing: None })
     }
 }
 
 /// One connection of one node.
 pub struct Link {
     conn: Option<SqliteConnection>,
-    station: Station,
+    station: Arc<Station>,
     /// Held from BEGIN to the end of the transaction.
     writing: Option<tokio::sync::OwnedMutexGuard<()>>,
 }

@@ -100,7 +100,10 @@ impl Person {
             match (known, &client_id) {
                 (Known::Done(done), Some(client_id)) => {
                     let Some(message) = done.message else {
-                        return self.world.sim.wrong(format!("{client_id} came back without words"));
+                        return self
+                            .world
+                            .sim
+                            .wrong(format!("{client_id} came back without words"));
                     };
                     let mut said =
                         self.world.agents_said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -170,10 +173,10 @@ impl Person {
                 Event::Assign { by, agent, team: None }
             }
             7 => {
-                let words = self.chance.odds(0.5).then(|| Words {
-                    text: "Be nice.".to_owned(),
-                    ..Words::default()
-                });
+                let words = self
+                    .chance
+                    .odds(0.5)
+                    .then(|| Words { text: "Be nice.".to_owned(), ..Words::default() });
                 let note = words.is_some().then(|| Ids.fresh());
                 return (Event::AssignToAi { by, note }, words);
             }
@@ -237,7 +240,7 @@ async fn strike(
             Ok(_) | Err(RecvError::Lagged(_)) => continue,
             Err(RecvError::Closed) => return,
         };
-        if !chance.odds(0.12) {
+        if !chance.odds(0.2) {
             continue;
         }
         let pause = chance.millis(0..120);

@@ -70,7 +70,11 @@ impl Moody {
         self.with(|chance| {
             let mut pieces = VecDeque::new();
             let mut say = |chance: &mut Chance, text: String| {
-                let pause = if chance.odds(0.1) { chance.millis(200..4_000) } else { chance.millis(5..300) };
+                let pause = if chance.odds(0.1) {
+                    chance.millis(200..4_000)
+                } else {
+                    chance.millis(5..300)
+                };
                 pieces.push_back((pause, Piece::Says(text)));
             };
             let sentences = chance.within(1..5);
@@ -83,8 +87,8 @@ impl Moody {
                 say(chance, mark.to_owned());
             } else {
                 for number in 0..sentences {
-                    say(chance, format!("Sentence {number} "));
-                    say(chance, format!("of {sentences}. "));
+                    say(chance, format!("Point {number} "));
+                    say(chance, "is as the passage says. ".to_owned());
                 }
             }
             let pause = chance.millis(5..400);

@@ -63,12 +63,7 @@ fn promises(world: &World, row: &Conversation, wrong: &impl Fn(String)) {
 }
 
 /// Law 3 on the log: every message was answered, promised, or needed no answer; in a fair world in time.
-fn everybody_was_heard(
-    world: &World,
-    row: &Conversation,
-    log: &[Logged],
-    wrong: &impl Fn(String),
-) {
+fn everybody_was_heard(world: &World, row: &Conversation, log: &[Logged], wrong: &impl Fn(String)) {
     let limit = Duration::from_millis(world.sim.weather.assistant_ms) + LATE;
     for (place, said) in log.iter().enumerate() {
         if !matches!(said.record, Record::VisitorWrote { .. }) {
@@ -161,10 +156,8 @@ async fn projections(
         wrong(format!("the turns that have not ended are {turns:?}, the state says {current:?}"));
     }
     let raised = log.iter().filter(|l| matches!(l.record, Record::AlarmRaised { .. })).count();
-    let (alarms,): (i64,) = sql("SELECT COUNT(*) FROM alarm WHERE conversation = $1")
-        .bind(row.id)
-        .one(conn)
-        .await?;
+    let (alarms,): (i64,) =
+        sql("SELECT COUNT(*) FROM alarm WHERE conversation = $1").bind(row.id).one(conn).await?;
     if usize::try_from(alarms) != Ok(raised) {
         wrong(format!("{raised} alarms in the log, {alarms} rows"));
     }
@@ -206,12 +199,12 @@ async fn people(world: &World, conn: &mut Conn) -> Result<(), DbError> {
     let check = |client_id: &str, id: MessageId, text: Option<&str>| {
         let same = |found: &(MessageId, &str)| found.0 == id && text.is_none_or(|t| t == found.1);
         if !by_client.get(client_id).is_some_and(|all| all.iter().any(same)) {
-            world.sim.wrong(format!("law 3: {client_id} was acknowledged and is not stored as that"));
+            world
+                .sim
+                .wrong(format!("law 3: {client_id} was acknowledged and is not stored as that"));
         }
     };
-    for (client_id, id) in
-        world.agents_said.lock().unwrap_or_else(PoisonError::into_inner).iter()
-    {
+    for (client_id, id) in world.agents_said.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         check(client_id, *id, None);
     }
     for (visitor, contact) in world.contacts.iter().enumerate() {
@@ -245,7 +238,9 @@ async fn people(world: &World, conn: &mut Conn) -> Result<(), DbError> {
 /// No work is left over.
 async fn work(world: &World, conn: &mut Conn) -> Result<(), DbError> {
     let jobs: Vec<(String, String, i64, i64)> =
-        sql("SELECT kind, status, attempt, run_at FROM job WHERE status <> 'failed'").all(conn).await?;
+        sql("SELECT kind, status, attempt, run_at FROM job WHERE status <> 'failed'")
+            .all(conn)
+            .await?;
     if !jobs.is_empty() {
         world.sim.wrong(format!("jobs that nobody does: {jobs:?}"));
     }

@@ -344,7 +344,13 @@ impl Watch {
         taken
     }
 
-    fn sight(&mut self, sights: &mut Vec<Sight>, life: Life, (kind, actor): (&str, &str), data: &str) {
+    fn sight(
+        &mut self,
+        sights: &mut Vec<Sight>,
+        life: Life,
+        (kind, actor): (&str, &str),
+        data: &str,
+    ) {
         let data: serde_json::Value = serde_json::from_str(data).unwrap_or_default();
         let text = |key: &str| data[key].as_str().unwrap_or_default().to_owned();
         let turn = text("turn").parse::<TurnId>().ok();
@@ -368,7 +374,9 @@ impl Watch {
             "turn_superseded" => Some(Sight::Superseded),
             "turn_due" if actor == "system" => Some(Sight::AnsweredInTwo),
             "assistant_answered" if data["answers"].is_null() => Some(Sight::BrokenReplyKept),
-            "assistant_answered" if data["still_unanswered"] == true => Some(Sight::StillUnanswered),
+            "assistant_answered" if data["still_unanswered"] == true => {
+                Some(Sight::StillUnanswered)
+            }
             "assistant_answered" => Some(Sight::Answered),
             "handed_off" if text("reason") == "ai_unavailable" => Some(Sight::AssistantGone),
             "queued" if text("reason") == "agent_offline" => Some(Sight::QueuedAsOffline),
@@ -400,7 +408,8 @@ fn brief(data: &str) -> String {
         return String::new();
     };
     let words = fields.iter().filter(|(_, value)| {
-        !value.as_str().is_some_and(|text| text.len() > 32 && text.contains('_')) && !value.is_object()
+        !value.as_str().is_some_and(|text| text.len() > 32 && text.contains('_'))
+            && !value.is_object()
     });
     words.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
 }

@@ -66,8 +66,7 @@ pub async fn of_the_database(world: Arc<World>) {
         let all = chance.odds(0.5);
         let one = usize::try_from(chance.within(0..world.places() as u64)).unwrap_or(0);
         let full = chance.odds(0.5);
-        let (sight, how) =
-            if full { (Sight::DiskFull, "full") } else { (Sight::Outage, "away") };
+        let (sight, how) = if full { (Sight::DiskFull, "full") } else { (Sight::Outage, "away") };
         world.sim.note(&format!("the database is {how} for {} ms", pause.as_millis()));
         world.sim.saw(sight);
         for place in 0..world.places() {

@@ -87,7 +87,8 @@ impl Visitor {
 
     fn command(&self, event: Event, words: Option<Words>) -> Command {
         let origin = Origin { locale: "en".to_owned(), ..Origin::default() };
-        let target = Target::Contact { inbox: self.world.shop.inbox, contact: self.contact, origin };
+        let target =
+            Target::Contact { inbox: self.world.shop.inbox, contact: self.contact, origin };
         Command {
             workspace: self.world.shop.workspace,
             target,
@@ -131,7 +132,9 @@ impl Visitor {
                 };
                 let stored = done.message.filter(|m| m.text == text);
                 let Some(stored) = stored else {
-                    return world.sim.wrong(format!("{client_id} was acknowledged as something else"));
+                    return world
+                        .sim
+                        .wrong(format!("{client_id} was acknowledged as something else"));
                 };
                 let again = world.diary.with(index, |records| {
                     records.acknowledged.insert(client_id.clone(), (text, stored.id))
@@ -160,11 +163,7 @@ impl Visitor {
 }
 
 /// The conversation of a contact, as a node sees it; none if it cannot say.
-async fn conversation_of(
-    world: &World,
-    node: &Node,
-    contact: ContactId,
-) -> Option<ConversationId> {
+async fn conversation_of(world: &World, node: &Node, contact: ContactId) -> Option<ConversationId> {
     let (workspace, inbox) = (world.shop.workspace, world.shop.inbox);
     let found = client::read(async {
         let mut conn = node.conversations.db().read().await?;
@@ -222,7 +221,9 @@ fn take<'m>(world: &World, index: usize, messages: impl Iterator<Item = &'m Mess
             }
             let before = records.read.insert(number, message.id);
             if before.is_some_and(|before| before != message.id) {
-                world.sim.wrong(format!("law 5: visitor {index} read two messages numbered {number}"));
+                world
+                    .sim
+                    .wrong(format!("law 5: visitor {index} read two messages numbered {number}"));
             }
         }
         true
@@ -232,9 +233,9 @@ fn take<'m>(world: &World, index: usize, messages: impl Iterator<Item = &'m Mess
 async fn catch_up(world: &World, node: &Node, index: usize) {
     let Some(id) = conversation_of(world, node, world.contacts[index]).await else { return };
     let read = client::read(async {
-        let after = world.diary.with(index, |records| {
-            records.read.last_key_value().map_or(0, |(number, _)| *number)
-        });
+        let after = world
+            .diary
+            .with(index, |records| records.read.last_key_value().map_or(0, |(number, _)| *number));
         let mut conn = node.conversations.db().read().await?;
         store::messages(&mut conn, world.shop.workspace, id, Part::PublicAfter(after), 500).await
     });

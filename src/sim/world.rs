@@ -94,7 +94,10 @@ impl World {
             url: None,
             updated: None,
         };
-        knowledge.put_article(shop.workspace, base, "text", "refunds", draft).await.expect("stores");
+        knowledge
+            .put_article(shop.workspace, base, "text", "refunds", draft)
+            .await
+            .expect("stores");
         // The index is filled here, where nothing else runs: it takes a thread of its own.
         knowledge
             .search_public(shop.workspace, &[base], "refund", Some("en"), 3)
@@ -130,7 +133,18 @@ impl World {
             .collect();
         let sim = Sim::new(seed, weather, plain.clone(), shop.workspace);
         let (diary, agents_said) = (Diary::default(), Mutex::default());
-        Arc::new(Self { sim, shop, contacts, people, diary, agents_said, plain, shared, knowledge, slots })
+        Arc::new(Self {
+            sim,
+            shop,
+            contacts,
+            people,
+            diary,
+            agents_said,
+            plain,
+            shared,
+            knowledge,
+            slots,
+        })
     }
 
     fn slot<T>(&self, index: usize, f: impl FnOnce(&mut Slot) -> T) -> T {
@@ -172,11 +186,10 @@ impl World {
         let db = self.shared.open(Arc::clone(&power) as _).expect("the database opens");
         let clock = Clock::of_runtime(START, self.sim.began(), ahead);
         let wire = Arc::new(Wire::default());
-        let conversations =
-            Conversations::new(db.clone(), clock.clone(), Ids, Arc::clone(&wire));
+        let conversations = Conversations::new(db.clone(), clock.clone(), Ids, Arc::clone(&wire));
         let model: Arc<dyn ChatModel> = Moody::new(&self.sim, &power);
         let mut set = ModelSet::of_one(&model);
-        set.fallback = (self.sim.seed % 3 == 0).then(|| Arc::clone(&model));
+        set.fallback = self.sim.seed.is_multiple_of(3).then(|| Arc::clone(&model));
         let models = Arc::new(Models::new(&model).with_default(set));
         let producer = Producer {
             knowledge: self.knowledge.clone(),

@@ -253,13 +253,13 @@ pub async fn put_turn_record(
 ) -> Result<(), DbError> {
     sql("INSERT INTO turn_record (turn, attempt, workspace, conversation, record, created_at)
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (turn, attempt) DO NOTHING")
-        .bind(turn)
-        .bind(attempt)
-        .bind(workspace)
-        .bind(conversation)
-        .bind(record)
-        .bind(now)
-        .execute(conn)
-        .await?;
+    .bind(turn)
+    .bind(attempt)
+    .bind(workspace)
+    .bind(conversation)
+    .bind(record)
+    .bind(now)
+    .execute(conn)
+    .await?;
     Ok(())
 }

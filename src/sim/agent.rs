@@ -19,6 +19,9 @@ use crate::ids::{AgentId, ConversationId, Ids};
 /// How long a person may be away before their conversations hear of it, as the sockets have it.
 const OFFLINE_GRACE: Duration = Duration::from_secs(30);
 
+/// One seed in so many ends with everybody going home, and lasts until that is noticed.
+pub const GOES_HOME: u64 = 12;
+
 /// One person at work.
 struct Person {
     world: Arc<World>,
@@ -44,6 +47,11 @@ pub async fn live(world: Arc<World>, name: usize) {
         } else {
             person.act().await;
         }
+    }
+    // In some worlds everybody goes home with work undone.
+    if person.world.sim.seed.is_multiple_of(GOES_HOME) {
+        let node = person.world.some_node(&mut person.chance).await;
+        tell(&person.world, &node, me, false).await;
     }
 }
 

@@ -91,7 +91,7 @@ async fn live(seed: u64, file: &Path) -> Arc<Sim> {
     if settled.await.is_err() {
         sim.wrong("somebody never got an answer");
     }
-    sim.pause(if seed.is_multiple_of(12) { LONG_CALM } else { CALM }).await;
+    sim.pause(if seed.is_multiple_of(agent::GOES_HOME) { LONG_CALM } else { CALM }).await;
     sampler.abort();
     sim.hear_all();
     oracle::judge(&world).await;

@@ -57,6 +57,7 @@ test-api: web
 
 soak: ## What takes longer: thousands of seeds
 	PROPTEST_CASES=20000 cargo test --lib conversation::
+	BATON_TEST_SEEDS=5000 cargo test --lib sim::
 
 clean: ## Remove everything that was built
 	rm -rf target web/dist web/node_modules web/*/node_modules tests/browser/node_modules .tools

@@ -100,6 +100,13 @@ enum Source {
     /// System time plus an offset in milliseconds (the database's lead over this machine, on PostgreSQL).
     System(Arc<AtomicI64>),
     Manual(Arc<AtomicI64>),
+    /// Follows the runtime's own (paused) clock, ahead of it by so many milliseconds.
+    #[cfg(test)]
+    Runtime {
+        start: Timestamp,
+        since: tokio::time::Instant,
+        ahead: Arc<AtomicI64>,
+    },
 }
 
 impl Clock {
@@ -115,6 +122,17 @@ impl Clock {
         Self(Source::Manual(Arc::new(AtomicI64::new(start.0))))
     }
 
+    /// A clock that follows the runtime's time from `start` on, `ahead` milliseconds before it: one node's clock in the
+    /// simulation.
+    #[cfg(test)]
+    pub(crate) fn of_runtime(
+        start: Timestamp,
+        since: tokio::time::Instant,
+        ahead: Arc<AtomicI64>,
+    ) -> Self {
+        Self(Source::Runtime { start, since, ahead })
+    }
+
     /// Now.
     #[expect(
         clippy::disallowed_methods,
@@ -128,6 +146,11 @@ impl Clock {
                 Timestamp(now.saturating_add(offset.load(Ordering::Relaxed)))
             }
             Source::Manual(at) => Timestamp(at.load(Ordering::SeqCst)),
+            #[cfg(test)]
+            Source::Runtime { start, since, ahead } => {
+                let now = *start + since.elapsed();
+                Timestamp(now.0.saturating_add(ahead.load(Ordering::Relaxed)))
+            }
         }
     }
 

@@ -25,7 +25,7 @@ pub enum Guard {
     AnswerRange,
     /// A visitor's unanswered message opens an obligation (laws 3 and 8).
     Obligation,
-    /// A timer fires only for the anchor it was set for (law 8).
+    /// A timer fires only while it is pending, on the anchor it was set for, and due (law 8).
     TimerAnchor,
     /// What was said before a return is no evidence (law 6).
     EvidenceAfterReturn,

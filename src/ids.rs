@@ -27,7 +27,48 @@ impl Ids {
     #[expect(clippy::disallowed_methods, reason = "the one place that makes ids")]
     #[must_use]
     pub fn fresh<T: From<Uuid>>(self) -> T {
+        #[cfg(test)]
+        if let Some(id) = seeded::next() {
+            return T::from(id);
+        }
         T::from(Uuid::now_v7())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod seeded {
+    //! Ids that repeat: while a [`Seeded`] lives, this thread's ids follow from its seed, and sort as they were made.
+
+    use std::cell::Cell;
+
+    use uuid::{Builder, Uuid};
+
+    thread_local! {
+        static STATE: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
+    }
+
+    /// The thread's ids repeat until it is dropped.
+    pub struct Seeded(());
+
+    impl Seeded {
+        pub fn from(seed: u64) -> Self {
+            STATE.set(Some((seed, 0)));
+            Self(())
+        }
+    }
+
+    impl Drop for Seeded {
+        fn drop(&mut self) {
+            STATE.set(None);
+        }
+    }
+
+    pub(super) fn next() -> Option<Uuid> {
+        let (seed, made) = STATE.get()?;
+        STATE.set(Some((seed, made + 1)));
+        let mut chance = [0; 10];
+        chance[..8].copy_from_slice(&seed.to_be_bytes());
+        Some(Builder::from_unix_timestamp_millis(made + 1, &chance).into_uuid())
     }
 }
 
@@ -134,6 +175,18 @@ mod tests {
         assert!(id.to_string().parse::<MessageId>().is_err());
         assert!("conv_".parse::<ConversationId>().is_err());
         assert!("conv_zz".parse::<ConversationId>().is_err());
+    }
+
+    #[test]
+    fn seeded_ids_repeat_and_sort() {
+        let make = || {
+            let _seeded = seeded::Seeded::from(7);
+            [(); 3].map(|()| Ids.fresh::<MessageId>())
+        };
+        let ids = make();
+        assert_eq!(ids, make());
+        assert!(ids.is_sorted() && ids[0] != ids[1]);
+        assert!(!ids.contains(&Ids.fresh()));
     }
 
     #[test]

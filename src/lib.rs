@@ -50,3 +50,6 @@ pub mod demo;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+
+#[cfg(test)]
+mod sim;

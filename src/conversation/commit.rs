@@ -15,6 +15,7 @@ use super::step::{Effect, Event, Facts, Fresh, Refused, Step, start, step};
 use super::store::{self, Lease, Loaded, Origin};
 use crate::clock::Clock;
 use crate::db::{Conn, Db, DbError, sql};
+use crate::guard::Guard;
 use crate::ids::{
     AgentId, ContactId, ConversationId, Ids, InboxId, MessageId, NodeId, TurnId, WorkspaceId,
 };
@@ -361,6 +362,7 @@ impl Conversations {
         let before = loaded.conversation.clone();
         if let Some(client_id) = command.words.as_ref().and_then(|w| w.client_id.as_deref())
             && !is_new
+            && !Guard::ClientId.is_broken()
         {
             let kind = author_kind(&command.event);
             let stored =

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::commit::{Command, CommitError, Conversations, Target, Words};
+use super::commit::{Command, CommitError, Conversations, Target, TurnRecord, Words};
 use super::record::{HandoffCode, Outcome, Record};
 use super::state::{Column, Conversation, Fence};
 use super::step::{By, Closer, Event, Reply};
@@ -383,6 +383,30 @@ async fn what_belongs_to_another_workspace_is_not_there() {
         };
         let refused = w.door.commit(Command::new(Ids.fresh(), c.id, closes)).await;
         assert!(matches!(refused, Err(CommitError::NotFound("conversation"))), "{refused:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_explains_a_result_is_not_overwritten_by_a_worker_that_never_heard_of_it() {
+    everywhere(|w| async move {
+        let c = w.door.commit(w.says("Where is it?", "c1")).await.expect("commits").conversation;
+        let fence = w.leased(&c).await;
+        let explained = |outcome: &str| TurnRecord { fence, json: outcome.to_owned() };
+        let mut answers = w.answers(&c, fence);
+        answers.turn_record = Some(explained("\"answered\""));
+        assert!(!w.door.commit(answers.clone()).await.expect("commits").too_late);
+        // COMMIT went through, its answer did not: the worker asks again and learns that it is too late.
+        assert!(w.door.commit(answers).await.expect("commits").too_late);
+        let late = explained("\"discarded\"");
+        w.door.record_turn(w.workspace, c.id, late).await.expect("stored");
+        let mut conn = w.door.db().read().await.expect("reads");
+        let (stored,): (String,) = sql("SELECT record FROM turn_record WHERE turn = $1")
+            .bind(fence.turn)
+            .one(&mut conn)
+            .await
+            .expect("is there");
+        assert_eq!(stored, "\"answered\"");
     })
     .await;
 }

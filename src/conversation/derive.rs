@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::record::{EndedBy, Record};
 use super::state::Conversation;
 use super::step::Facts;
+use crate::guard::Guard;
 
 /// The records that bring the obligation in line with the state.
 pub(super) fn obligation(
@@ -16,7 +17,8 @@ pub(super) fn obligation(
     woken_early: bool,
     facts: &Facts,
 ) -> Vec<Record> {
-    let wanted = c.waiting.filter(|_| c.holder.is_human() && !c.blocked);
+    let wanted =
+        c.waiting.filter(|_| c.holder.is_human() && !c.blocked && !Guard::Obligation.is_broken());
     let due_at = facts.now + Duration::from_millis(facts.policy.human_answer_ms);
     let opened = |anchor| Record::ObligationOpened { anchor, due_at };
     let ended = Record::ObligationEnded { by: ended_by };

@@ -13,6 +13,7 @@ use super::message::Actor;
 use super::record::{Exemption, HandoffCode, Outcome, Record};
 use crate::assistant::inbox::{InboxSettings, ReopenTo};
 use crate::clock::Timestamp;
+use crate::guard::Guard;
 use crate::ids::{
     AgentId, AssistantId, ContactId, ConversationId, InboxId, MessageId, TeamId, TurnId,
     WorkspaceId,
@@ -463,18 +464,19 @@ impl Conversation {
     /// Whether a turn result made under `fence` may still act.
     #[must_use]
     pub fn admits(&self, fence: Fence) -> bool {
-        self.epoch == fence.epoch
+        let matches = self.epoch == fence.epoch
             && self.holder.turn().is_some_and(|turn| {
                 turn.id == fence.turn
                     && turn.attempt == fence.attempt
                     && matches!(turn.phase, Phase::Running { .. })
-            })
+            });
+        matches || Guard::Fence.is_broken()
     }
 
     /// What was said up to this seq is input for conditions, never evidence.
     #[must_use]
     pub fn evidence_after(&self) -> u64 {
-        self.returned.map_or(0, |r| r.seq)
+        self.returned.filter(|_| !Guard::EvidenceAfterReturn.is_broken()).map_or(0, |r| r.seq)
     }
 
     /// From when the AI's deadlines count: a hand-back gives it their full time, however old the mark is.
@@ -594,7 +596,7 @@ impl Conversation {
                     Phase::Running { beyond, .. } => beyond,
                     Phase::Due { .. } => None,
                 });
-                if answers.is_some() {
+                if answers.is_some() && !(Guard::AnswerRange.is_broken() && beyond.is_some()) {
                     self.unanswered = beyond;
                     self.waiting = beyond;
                 }

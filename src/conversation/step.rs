@@ -16,6 +16,7 @@ use super::state::{
 };
 use crate::assistant::inbox::ReopenTo;
 use crate::clock::Timestamp;
+use crate::guard::Guard;
 use crate::ids::{AgentId, AlarmId, AssistantId, MessageId, TeamId, TurnId};
 
 /// After a close, a bare "thanks" within this time does not reopen (architecture: ten minutes).
@@ -265,7 +266,9 @@ impl<'f> Stepping<'f> {
     /// An agent's command must name the epoch that is.
     fn fresh_enough(&self, by: By, event: &'static str) -> Result<(), Refused> {
         match by.expected_epoch {
-            Some(epoch) if epoch != self.c.epoch => Err(self.refuse(event, "stale_epoch")),
+            Some(epoch) if epoch != self.c.epoch && !Guard::AgentEpoch.is_broken() => {
+                Err(self.refuse(event, "stale_epoch"))
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -369,11 +372,15 @@ impl<'f> Stepping<'f> {
                 Column::Queue | Column::Assigned | Column::Closed => {}
             },
             Event::TurnAnswered { fence, reply } => match column {
-                Column::Assistant => self.answered(*fence, *reply),
-                Column::Queue | Column::Assigned | Column::Closed => self.too_late(*fence),
+                // The fence decides: it admits nothing where no turn runs.
+                Column::Assistant | Column::Queue | Column::Assigned | Column::Closed => {
+                    self.answered(*fence, *reply);
+                }
             },
             Event::TurnHandsOff { fence, reason } => match column {
-                Column::Assistant if self.c.admits(*fence) => {
+                Column::Assistant | Column::Queue | Column::Assigned | Column::Closed
+                    if self.c.admits(*fence) =>
+                {
                     self.hand_off(self.writer(), *reason, Some(fence.turn));
                 }
                 Column::Assistant | Column::Queue | Column::Assigned | Column::Closed => {
@@ -381,7 +388,9 @@ impl<'f> Stepping<'f> {
                 }
             },
             Event::TurnFailed { fence, reason, released } => match column {
-                Column::Assistant if self.c.admits(*fence) => {
+                Column::Assistant | Column::Queue | Column::Assigned | Column::Closed
+                    if self.c.admits(*fence) =>
+                {
                     let writer = self.writer();
                     if let Some(message) = *released {
                         // Kept, but it answers nothing: the visitor still waits.
@@ -571,7 +580,9 @@ impl<'f> Stepping<'f> {
     fn writer(&self) -> Actor {
         match self.c.holder.turn().map(|turn| turn.phase) {
             Some(Phase::Running { assistant, .. }) => Actor::Assistant(assistant),
-            Some(Phase::Due { .. }) | None => Actor::System,
+            Some(Phase::Due { .. }) | None => {
+                self.facts.assistant.map_or(Actor::System, Actor::Assistant)
+            }
         }
     }
 
@@ -702,7 +713,7 @@ impl<'f> Stepping<'f> {
         }
         let free = match current.phase {
             Phase::Due { run_at } => run_at <= self.facts.now,
-            Phase::Running { .. } => self.facts.lease_expired,
+            Phase::Running { .. } => self.facts.lease_expired || Guard::Lease.is_broken(),
         };
         if !free {
             return;
@@ -862,7 +873,7 @@ impl<'f> Stepping<'f> {
             .timers(&self.facts.policy)
             .into_iter()
             .any(|t| t.kind == kind && t.anchor == anchor && t.due_at <= now);
-        if !due {
+        if !due && !Guard::TimerAnchor.is_broken() {
             return;
         }
         match kind {

@@ -253,7 +253,7 @@ impl Reading {
                 let what = format!("evidence {message} was not said before");
                 self.broken(Kind::EvidenceUnsaid, logged.seq, what);
             }
-            Some(said) if *said <= self.c.evidence_after() => {
+            Some(said) if self.c.returned.is_some_and(|returned| *said <= returned.seq) => {
                 let what = format!("evidence {message} is from before the return");
                 self.broken(Kind::EvidenceOld, logged.seq, what);
             }

@@ -9,6 +9,8 @@ pub mod bulk;
 mod migrate;
 mod query;
 pub mod schema;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod stored;
 #[cfg(test)]
 pub mod testing;
@@ -130,11 +132,19 @@ pub struct Db {
 #[derive(Clone)]
 enum Engine {
     Sqlite {
-        readers: SqlitePool,
+        readers: Readers,
         /// None where the file is only read.
         writer: Option<Writer>,
     },
     Postgres(PgPool),
+}
+
+/// Where the reading connections of a SQLite file come from.
+#[derive(Clone)]
+enum Readers {
+    Pool(SqlitePool),
+    #[cfg(test)]
+    Simulated(std::sync::Arc<simulated::Station>),
 }
 
 /// Which engine is behind a [`Db`].
@@ -170,7 +180,7 @@ impl Db {
         if !path.exists() {
             return Err(DbError::Address(format!("there is no file {}", path.display())));
         }
-        let readers = sqlite_readers(sqlite_options(path)).await?;
+        let readers = Readers::Pool(sqlite_readers(sqlite_options(path)).await?);
         Ok(Self { engine: Engine::Sqlite { readers, writer: None } })
     }
 
@@ -194,7 +204,7 @@ impl Db {
         let lock = writer::lock_file(path)?;
         let options = sqlite_options(path);
         let writer = Some(Writer::start(&options, lock).await?);
-        let readers = sqlite_readers(options).await?;
+        let readers = Readers::Pool(sqlite_readers(options).await?);
         Ok(Self { engine: Engine::Sqlite { readers, writer } })
     }
 
@@ -213,7 +223,13 @@ impl Db {
     /// When none is free within five seconds or the engine is away.
     pub async fn read(&self) -> Result<Conn, DbError> {
         Ok(match &self.engine {
-            Engine::Sqlite { readers, .. } => Conn::sqlite_reader(readers.acquire().await?),
+            Engine::Sqlite { readers: Readers::Pool(pool), .. } => {
+                Conn::sqlite_reader(pool.acquire().await?)
+            }
+            #[cfg(test)]
+            Engine::Sqlite { readers: Readers::Simulated(station), .. } => {
+                Conn::simulated(station.link()?)
+            }
             Engine::Postgres(pool) => Conn::pg(pool.acquire().await?),
         })
     }
@@ -224,12 +240,14 @@ impl Db {
     /// When none is free within five seconds or the engine is away.
     pub async fn snapshot(&self) -> Result<Conn, DbError> {
         Ok(match &self.engine {
-            Engine::Sqlite { readers, .. } => {
-                let mut conn = Conn::sqlite_tx(readers.begin().await?);
+            Engine::Sqlite { readers: Readers::Pool(pool), .. } => {
+                let mut conn = Conn::sqlite_tx(pool.begin().await?);
                 // The moment is that of the first look.
                 sql("SELECT COUNT(*) FROM sqlite_master").one::<(i64,)>(&mut conn).await?;
                 conn
             }
+            #[cfg(test)]
+            Engine::Sqlite { readers: Readers::Simulated(_), .. } => self.read().await?,
             Engine::Postgres(pool) => Conn::pg_tx(
                 pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?,
             ),
@@ -284,7 +302,11 @@ impl Db {
                 if let Some(writer) = writer {
                     writer.close().await;
                 }
-                readers.close().await;
+                match readers {
+                    Readers::Pool(pool) => pool.close().await,
+                    #[cfg(test)]
+                    Readers::Simulated(_) => {}
+                }
             }
             Engine::Postgres(pool) => pool.close().await,
         }

@@ -86,6 +86,8 @@ pub(super) enum Inner {
     SqliteTx(Transaction<'static, Sqlite>),
     Pg(PoolConnection<Postgres>),
     PgTx(Transaction<'static, Postgres>),
+    #[cfg(test)]
+    Simulated(Box<super::simulated::Link>),
 }
 
 /// Runs `$query` on the connection of whichever engine, with its own argument buffer.
@@ -93,11 +95,19 @@ macro_rules! run {
     ($self:ident, $conn:ident, $make:ident, $method:ident) => {{
         let text = $self.text.clone();
         match &mut $conn.inner {
-            Inner::SqliteWriter(c) => $make(text, $self.sqlite()?).$method(&mut **c).await,
-            Inner::SqliteReader(c) => $make(text, $self.sqlite()?).$method(&mut **c).await,
-            Inner::SqliteTx(c) => $make(text, $self.sqlite()?).$method(&mut **c).await,
-            Inner::Pg(c) => $make(text, $self.postgres()?).$method(&mut **c).await,
-            Inner::PgTx(c) => $make(text, $self.postgres()?).$method(&mut **c).await,
+            Inner::SqliteWriter(c) => Ok($make(text, $self.sqlite()?).$method(&mut **c).await?),
+            Inner::SqliteReader(c) => Ok($make(text, $self.sqlite()?).$method(&mut **c).await?),
+            Inner::SqliteTx(c) => Ok($make(text, $self.sqlite()?).$method(&mut **c).await?),
+            Inner::Pg(c) => Ok($make(text, $self.postgres()?).$method(&mut **c).await?),
+            Inner::PgTx(c) => Ok($make(text, $self.postgres()?).$method(&mut **c).await?),
+            #[cfg(test)]
+            Inner::Simulated(link) => {
+                let name = text.clone();
+                link.before(name.as_str()).await?;
+                let done =
+                    super::simulated::at_once($make(text, $self.sqlite()?).$method(link.conn()));
+                link.after(name.as_str(), done.map_err(DbError::from)).await
+            }
         }
     }};
 }
@@ -183,6 +193,14 @@ impl Query {
             Inner::PgTx(c) => {
                 sqlx::query_with(text, self.postgres()?).execute(&mut **c).await?.rows_affected()
             }
+            #[cfg(test)]
+            Inner::Simulated(link) => {
+                let name = text.clone();
+                link.before(name.as_str()).await?;
+                let done = sqlx::query_with(text, self.sqlite()?).execute(link.conn());
+                let done = super::simulated::at_once(done).map_err(DbError::from);
+                link.after(name.as_str(), done).await?.rows_affected()
+            }
         })
     }
 
@@ -191,7 +209,7 @@ impl Query {
     /// # Errors
     /// What the engine says, or a row that does not fit `T`.
     pub async fn all<T: FromRow>(self, conn: &mut Conn) -> Result<Vec<T>, DbError> {
-        Ok(run!(self, conn, query_as, fetch_all)?)
+        run!(self, conn, query_as, fetch_all)
     }
 
     /// The first row, if any.
@@ -199,7 +217,7 @@ impl Query {
     /// # Errors
     /// What the engine says, or a row that does not fit `T`.
     pub async fn optional<T: FromRow>(self, conn: &mut Conn) -> Result<Option<T>, DbError> {
-        Ok(run!(self, conn, query_as, fetch_optional)?)
+        run!(self, conn, query_as, fetch_optional)
     }
 
     /// The one row that must be there.
@@ -207,7 +225,7 @@ impl Query {
     /// # Errors
     /// What the engine says, or that there is none.
     pub async fn one<T: FromRow>(self, conn: &mut Conn) -> Result<T, DbError> {
-        Ok(run!(self, conn, query_as, fetch_one)?)
+        run!(self, conn, query_as, fetch_one)
     }
 }
 
@@ -245,6 +263,11 @@ impl Conn {
         Self::new(Inner::PgTx(tx))
     }
 
+    #[cfg(test)]
+    pub(super) fn simulated(link: super::simulated::Link) -> Self {
+        Self::new(Inner::Simulated(Box::new(link)))
+    }
+
     /// Which engine this connection belongs to.
     #[must_use]
     pub fn kind(&self) -> super::EngineKind {
@@ -253,6 +276,8 @@ impl Conn {
                 super::EngineKind::Sqlite
             }
             Inner::Pg(_) | Inner::PgTx(_) => super::EngineKind::Postgres,
+            #[cfg(test)]
+            Inner::Simulated(_) => super::EngineKind::Sqlite,
         }
     }
 

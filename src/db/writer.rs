@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::query::{AfterCommit, Conn, sql};
 use super::{DbError, UnitFuture};
+use crate::guard::Guard;
 
 /// How many units share one transaction at most, so that the first does not wait for ever.
 const MAX_GROUP: usize = 256;
@@ -85,11 +86,16 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) async fn start(options: &SqliteConnectOptions, lock: File) -> Result<Self, DbError> {
-        let conn = options.connect().await?;
+        let conn = Conn::sqlite_writer(options.connect().await?);
+        Ok(Self::over(conn, options, Some(lock)))
+    }
+
+    /// Over a connection that is open; `lock` goes with the task.
+    pub(super) fn over(conn: Conn, options: &SqliteConnectOptions, lock: Option<File>) -> Self {
         let (queue, commands) = mpsc::channel(QUEUE);
         let stop = tokio_util::sync::CancellationToken::new();
         let task = tokio::spawn(drain(conn, commands, options.clone(), stop.clone(), lock));
-        Ok(Self { queue, task: Arc::new(Mutex::new(Some(task))), stop })
+        Self { queue, task: Arc::new(Mutex::new(Some(task))), stop }
     }
 
     pub(super) async fn run<T, F>(&self, run: F) -> Result<T, DbError>
@@ -118,13 +124,12 @@ impl Writer {
 }
 
 async fn drain(
-    conn: sqlx::SqliteConnection,
+    mut conn: Conn,
     mut commands: mpsc::Receiver<Command>,
     options: SqliteConnectOptions,
     stop: tokio_util::sync::CancellationToken,
-    _lock: File,
+    _lock: Option<File>,
 ) {
-    let mut conn = Conn::sqlite_writer(conn);
     loop {
         let first = tokio::select! {
             biased;
@@ -163,6 +168,7 @@ async fn commit_group(conn: &mut Conn, mut group: Vec<Box<dyn Work>>) {
             for (unit, outcome) in group.into_iter().zip(outcomes) {
                 unit.finish(outcome);
             }
+            commit_late(conn).await;
         }
         Err(lost) if group.len() == 1 => {
             if let Some(unit) = group.pop() {
@@ -177,8 +183,16 @@ async fn commit_group(conn: &mut Conn, mut group: Vec<Box<dyn Work>>) {
                     .and_then(|mut outcomes| outcomes.pop().unwrap_or(Err(DbError::Closed)));
                 let [unit] = alone;
                 unit.finish(outcome);
+                commit_late(conn).await;
             }
         }
+    }
+}
+
+/// With the guard broken, callers have heard before this.
+async fn commit_late(conn: &mut Conn) {
+    if Guard::AckAfterCommit.is_broken() {
+        let _too_late = sql("COMMIT").execute(conn).await;
     }
 }
 
@@ -227,6 +241,8 @@ async fn run_group(conn: &mut Conn, group: &mut [Box<dyn Work>]) -> Result<Group
             }
         }
     }
-    sql("COMMIT").execute(conn).await?;
+    if !Guard::AckAfterCommit.is_broken() {
+        sql("COMMIT").execute(conn).await?;
+    }
     Ok((outcomes, actions))
 }

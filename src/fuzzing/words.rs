@@ -3,7 +3,7 @@
 use super::{chopped, in_two, text};
 use crate::assistant::config::{Conditions, PhraseCondition};
 use crate::clock::Timestamp;
-use crate::conditions::{self, Facts, asks_for_person, contains_phrase, fold};
+use crate::conditions::{self, Facts, Spoken, asks_for_person, fold};
 use crate::conversation::{Actor, Message, MessageKind, PublicMessage};
 use crate::ids::{ContactId, Ids};
 use crate::text::{
@@ -55,7 +55,7 @@ pub(super) fn conditions(bytes: &[u8]) {
     let text = text(bytes);
     let (phrase, said) = in_two(&text);
     let _folded = fold(said);
-    for quote in [asks_for_person(said), contains_phrase(said, phrase)].into_iter().flatten() {
+    for quote in [asks_for_person(said), Spoken::of(said).phrase(phrase)].into_iter().flatten() {
         assert!(said.contains(quote.trim()), "a quotation stands in the message");
     }
     let message = Message {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Timestamp;
-use crate::conversation::{Conversations, store};
+use crate::conversation::{CommitError, Conversations, store};
 use crate::db::DbError;
 use crate::ids::{ConversationId, WorkspaceId};
 
@@ -25,7 +25,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How many conversations one round takes.
 const ROUND: u32 = 100;
 
-/// How long a conversation is set aside after its first failure; doubled each time, up to [`LONGEST_PAUSE`].
+/// How long a conversation is set aside after its first failure; doubled each time, up to [`LONGEST_PAUSE`]. It is not
+/// doubled while the database is away: that is no trouble of the conversation's, and must not make it late afterwards.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The longest time a conversation is set aside.
@@ -66,6 +67,7 @@ impl Timers {
                     }
                 };
                 tokio::select! {
+                    biased;
                     () = stop.cancelled() => {}
                     () = self.conversations.wire().timer_set.notified() => {}
                     () = sleep(wait) => {}
@@ -112,7 +114,8 @@ impl Timers {
                 true
             }
             Err(error) => {
-                let pause = self.set_aside(id, now);
+                let away = matches!(&error, CommitError::Db(error) if error.is_unavailable());
+                let pause = self.set_aside(id, now, away);
                 tracing::warn!(conversation.id = %id, %error, pause_ms = pause.as_millis(),
                     "the timers of a conversation could not be fired");
                 false
@@ -132,11 +135,13 @@ impl Timers {
         self.with(|troubles| troubles.get(&id).is_some_and(|t| t.not_before > now))
     }
 
-    fn set_aside(&self, id: ConversationId, now: Timestamp) -> Duration {
+    fn set_aside(&self, id: ConversationId, now: Timestamp, away: bool) -> Duration {
         self.with(|troubles| {
-            let failures = troubles.get(&id).map_or(0, |t| t.failures);
+            let before = troubles.get(&id).map_or(0, |t| t.failures);
+            let failures = if away { 0 } else { before };
             let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
-            troubles.insert(id, Trouble { failures: failures + 1, not_before: now + pause });
+            let failures = if away { before } else { before + 1 };
+            troubles.insert(id, Trouble { failures, not_before: now + pause });
             pause
         })
     }

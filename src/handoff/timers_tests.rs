@@ -54,6 +54,19 @@ async fn a_broken_conversation_is_set_aside() {
 }
 
 #[tokio::test]
+async fn an_outage_makes_no_conversation_late() {
+    let db = databases().await.remove(0);
+    let shop = Shop::open(db).await;
+    let timers = Timers::new(shop.conversations.clone());
+    let (id, now) = (crate::ids::Ids.fresh(), shop.clock.now());
+    for _ in 0..10 {
+        assert_eq!(timers.set_aside(id, now, true), Duration::from_secs(5));
+    }
+    let own: Vec<u64> = (0..3).map(|_| timers.set_aside(id, now, false).as_secs()).collect();
+    assert_eq!(own, [5, 10, 20], "trouble of its own grows");
+}
+
+#[tokio::test]
 async fn the_loop_fires_and_stops_when_told() {
     for db in databases().await {
         let shop = Shop::open(db).await;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::guard::Guard;
 use crate::ids::TurnId;
 
 /// One running turn on this node.
@@ -28,7 +29,7 @@ impl Gate {
     /// Runs `publish` if the gate is open, and remembers that something was released. Returns whether it ran.
     pub fn release(&self, publish: impl FnOnce()) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.shut {
+        if state.shut && !Guard::Gate.is_broken() {
             return false;
         }
         state.released = true;
@@ -43,6 +44,9 @@ impl Gate {
     }
 
     fn shut(&self) {
+        if Guard::Gate.is_broken() {
+            return;
+        }
         self.state.lock().unwrap_or_else(PoisonError::into_inner).shut = true;
         self.stopped.cancel();
     }

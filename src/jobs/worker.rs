@@ -103,6 +103,7 @@ impl Worker {
                 }
             };
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
                 () = woken.job_due().notified() => {}
                 () = self.slot_freed() => {}
@@ -192,6 +193,7 @@ impl Worker {
     async fn work(&self, job: &Job, stop: &CancellationToken) {
         let started = self.clock.now();
         let ended = tokio::select! {
+            biased;
             ended = self.attempt(job) => ended,
             () = self.keep_lease(job) => {
                 tracing::warn!(job.id = %job.id, job.kind, "a job lost its lease and was dropped");

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::guard::Guard;
+use super::index::Reader;
 use crate::ids::{ArticleId, ChunkId};
 
 /// Who may read an article.
@@ -109,8 +109,7 @@ impl PublicPassage {
     /// The public view; `None` if the passage is for agents only.
     #[must_use]
     pub fn of(passage: Passage) -> Option<Self> {
-        let public = passage.audience == Audience::Public || Guard::Audience.is_broken();
-        public.then_some(Self(passage))
+        Reader::Visitor.may_read(passage.audience).then_some(Self(passage))
     }
 }
 

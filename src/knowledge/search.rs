@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use crate::db::DbError;
-use crate::guard::Guard;
 use crate::ids::{ChunkId, KnowledgeBaseId, WorkspaceId};
 use crate::text::terms;
 
@@ -63,8 +62,7 @@ impl Knowledge {
         locale: Option<&str>,
         limit: usize,
     ) -> Result<Searched<PublicPassage>, KnowledgeError> {
-        let reader = if Guard::Audience.is_broken() { Reader::Agent } else { Reader::Visitor };
-        let found = self.search(workspace, bases, query, locale, limit, reader).await?;
+        let found = self.search(workspace, bases, query, locale, limit, Reader::Visitor).await?;
         let passages = found.passages.into_iter().filter_map(PublicPassage::of).collect();
         Ok(Searched { passages, degraded: found.degraded })
     }

@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::db::{Conn, DbError, sql};
 use crate::ids::{ArticleId, ChunkId, KnowledgeBaseId, WorkspaceId};
 
+use super::Audience;
 use super::article::Article;
 use super::index::{BaseKey, Cursor, Reader, Want};
 use super::source::TOKENS_BY;
@@ -551,7 +552,7 @@ pub async fn passages(
          $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
          $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)")
     .bind(workspace)
-    .bind(reader == Reader::Agent);
+    .bind(reader.may_read(Audience::Internal));
     for place in 0..MAX_PASSAGES {
         query = query.bind(ids.get(place).copied());
     }

@@ -141,6 +141,7 @@ impl Producer {
         }
         let deadline = tokio::time::Instant::now() + self.limits.budget;
         let found = tokio::select! {
+            biased;
             () = out.stopped().cancelled() => return Produced::Stopped,
             found = self.retrieve(plan) => found,
         };
@@ -606,6 +607,7 @@ async fn stream(
     let (rest, outcome) = parser.finish();
     writing.waiting.extend(rest);
     tokio::select! {
+        biased;
         () = out.stopped().cancelled() => return Written::Stopped,
         () = judged.cancelled() => {}
     }

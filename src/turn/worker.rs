@@ -32,7 +32,7 @@ const BATCH: u32 = 128;
 const RENEWALS: u32 = 3;
 /// How often the commit of a result is tried while the database is away; the lease ends meanwhile.
 const COMMIT_TRIES: u32 = 20;
-/// Wait between those tries.
+/// Wait between those tries, and before a turn that could not be run is looked at again.
 const COMMIT_WAIT: Duration = Duration::from_millis(500);
 
 /// Where the published configuration of an assistant comes from.
@@ -99,6 +99,7 @@ impl TurnWorker {
                 }
             };
             tokio::select! {
+                biased;
                 () = self.shutdown.cancelled() => break,
                 () = wire.turn_due.notified() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -128,6 +129,8 @@ impl TurnWorker {
             self.tasks.spawn(async move {
                 if let Err(error) = worker.one(turn).await {
                     tracing::warn!(turn.id = %turn.turn, error = %error, "a turn could not be run");
+                    // It is still due: without a pause it would be taken again at once, and again.
+                    worker.pause().await;
                 }
                 worker.running.with(|turns| turns.remove(&turn.turn));
                 drop(place);
@@ -337,13 +340,22 @@ impl TurnWorker {
             match self.conversations.commit(command.clone()).await {
                 Err(CommitError::Db(error)) if error.is_unavailable() && tries < COMMIT_TRIES => {
                     tries += 1;
-                    tokio::select! {
-                        () = self.shutdown.cancelled() => return Err(CommitError::Db(error)),
-                        () = tokio::time::sleep(COMMIT_WAIT) => {}
+                    self.pause().await;
+                    if self.shutdown.is_cancelled() {
+                        return Err(CommitError::Db(error));
                     }
                 }
                 other => return other,
             }
+        }
+    }
+
+    /// Waits a little, unless the process stops.
+    async fn pause(&self) {
+        tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => {}
+            () = tokio::time::sleep(COMMIT_WAIT) => {}
         }
     }
 

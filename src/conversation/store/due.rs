@@ -3,6 +3,7 @@
 use super::row::parse;
 use crate::clock::Timestamp;
 use crate::db::{Conn, DbError, sql};
+use crate::guard::Guard;
 use crate::ids::{ConversationId, NodeId, TurnId, WorkspaceId};
 
 /// Turns that a worker may take: due ones, and running ones whose lease is over.
@@ -16,10 +17,11 @@ pub async fn due_turns(
 ) -> Result<Vec<DueTurn>, DbError> {
     let rows: Vec<(String, String, String, i64)> =
         sql("SELECT id, workspace, conversation, attempt FROM turn
-         WHERE (status = 'due' AND run_at <= $1) OR (status = 'running' AND lease_until <= $1)
+         WHERE (status = 'due' AND run_at <= $1) OR (status = 'running' AND lease_until <= $3)
          ORDER BY run_at LIMIT $2")
         .bind(now)
         .bind(limit)
+        .bind(if Guard::Lease.is_broken() { i64::MAX } else { now.millis() })
         .all(conn)
         .await?;
     rows.into_iter()

@@ -10,6 +10,8 @@ mod query;
 mod stored;
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::future::Future;

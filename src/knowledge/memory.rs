@@ -58,10 +58,7 @@ struct Totals {
 
 impl Base {
     fn totals(&self, reader: Reader) -> Totals {
-        match reader {
-            Reader::Visitor => self.public,
-            Reader::Agent => self.all,
-        }
+        if reader.may_read(Audience::Internal) { self.all } else { self.public }
     }
 
     fn readable(&self, slot: u32, reader: Reader) -> bool {

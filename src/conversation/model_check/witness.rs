@@ -284,7 +284,7 @@ impl Witness {
                 self.promised = Some(*anchor);
             }
             Record::ObligationMoved { .. } => {
-                self.holds(Law::OneObligation, self.promised.is_some())
+                self.holds(Law::OneObligation, self.promised.is_some());
             }
             Record::ObligationEnded { by } => {
                 let ended = step.iter().any(|r| match by {

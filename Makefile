@@ -6,7 +6,7 @@ SHELL := /bin/bash
 export CARGO_TERM_COLOR ?= never
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
 
-.PHONY: help run test web check test-rust test-web test-browser test-fuzz test-api soak clean
+.PHONY: help run test web check test-rust test-guards test-web test-browser test-fuzz test-api soak clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,11 +32,15 @@ check: web ## Format, lints, docs, licences and sources of dependencies, web typ
 	tools/check-dependencies
 	cd web && npm run check --silent
 
-test: web test-rust test-web test-browser test-fuzz test-api ## Install what tests need if missing, run every test
+test: web test-rust test-guards test-web test-browser test-fuzz test-api ## Install what tests need if missing, run every test
 
 test-rust: web
 	tools/install-test-tools
 	tools/with-postgres cargo test
+
+test-guards: web
+	tools/install-test-tools
+	tools/break-guards
 
 test-web: web/node_modules/.installed
 	cd web && npm test --silent
@@ -56,7 +60,8 @@ test-api: web
 	tools/check-api
 
 soak: ## What takes longer: thousands of seeds
-	PROPTEST_CASES=20000 cargo test --lib conversation::
+	PROPTEST_CASES=20000 cargo test --lib conversation::property
+	BATON_TEST_MODEL=deep cargo test --lib conversation::model_check -- --nocapture --test-threads 1
 	BATON_TEST_SEEDS=5000 cargo test --lib sim::
 
 clean: ## Remove everything that was built

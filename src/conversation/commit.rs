@@ -377,23 +377,26 @@ impl Conversations {
                 });
             }
         }
-        let facts = self.facts(&loaded);
-        let stepped = if is_new {
-            let Target::Contact { contact, .. } = &command.target else {
-                return Err(CommitError::NotFound("conversation"));
-            };
-            let blocked = store::contact_blocked(conn, workspace, *contact)
-                .await?
-                .ok_or(CommitError::NotFound("contact"))?;
-            first(before.clone(), *contact, blocked, &command.event, &facts)?
-        } else {
-            step(&before, &command.event, &facts).map_err(|refused| stale(refused, &before))?
-        };
-        for effect in &stepped.effects {
-            if let Effect::StopTurn(turn) = effect {
-                self.wire.gates.shut(*turn);
+        let blocked = match &command.target {
+            Target::Contact { contact, .. } if is_new => {
+                store::contact_blocked(conn, workspace, *contact)
+                    .await?
+                    .ok_or(CommitError::NotFound("contact"))?
             }
-        }
+            Target::Contact { .. } | Target::Conversation(_) => before.blocked,
+        };
+        let (facts, stepped) = loop {
+            let facts = self.facts(&loaded);
+            let stepped = if is_new {
+                first(before.clone(), blocked, &command.event, &facts)?
+            } else {
+                step(&before, &command.event, &facts).map_err(|refused| stale(refused, &before))?
+            };
+            // A sentence that slips out between the look and the stop makes the step another one; it happens once a turn.
+            if self.stop_turns(&stepped, &facts) {
+                break (facts, stepped);
+            }
+        };
         let too_late = stepped.effects.iter().any(|e| matches!(e, Effect::CloseTurn(_)));
         if stepped.records.is_empty() {
             return Ok(Committed {
@@ -450,7 +453,7 @@ impl Conversations {
             turn_released: c
                 .holder
                 .turn()
-                .is_some_and(|turn| self.wire.gates.may_have_released(turn.id)),
+                .is_some_and(|turn| self.wire.gates.may_have_released(turn.id, turn.attempt)),
             lease_expired: loaded.lease_until.is_none_or(|until| until <= now),
             policy: match self.pace {
                 Some(pace) => loaded.policy.clone().at(pace),
@@ -462,6 +465,15 @@ impl Conversations {
                 alarm: self.ids.fresh(),
             },
         }
+    }
+
+    /// Shuts the gates of the turns that a step stops, before its COMMIT. `false` if one has just released a sentence of
+    /// which the step did not know.
+    fn stop_turns(&self, stepped: &Step, facts: &Facts) -> bool {
+        stepped.effects.iter().all(|effect| match effect {
+            Effect::StopTurn(turn) => self.wire.gates.shut(*turn, facts.turn_released),
+            _ => true,
+        })
     }
 
     async fn write(
@@ -669,12 +681,12 @@ fn message(
 /// Starts a conversation and takes its first event.
 fn first(
     unborn: Conversation,
-    contact: ContactId,
     blocked: bool,
     event: &Event,
     facts: &Facts,
 ) -> Result<Step, CommitError> {
-    let mut started = start(unborn, Actor::Visitor(contact), blocked, facts);
+    let visitor = Actor::Visitor(unborn.contact);
+    let mut started = start(unborn, visitor, blocked, facts);
     if matches!(event, Event::VisitorStarted) {
         return Ok(started);
     }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::commit::{Command, CommitError, Conversations, Target, TurnRecord, Words};
 use super::record::{HandoffCode, Outcome, Record};
-use super::state::{Column, Conversation, Fence};
+use super::state::{Column, Conversation, Fence, Policy};
 use super::step::{By, Closer, Event, Reply};
 use super::store::{self, Origin, Part, Span};
-use super::{Actor, MessageKind, Wire};
+use super::{Actor, Cursor, MessageKind, Wire, lists};
 use crate::clock::{Clock, Timestamp};
-use crate::db::{Db, sql};
+use crate::db::{Db, DbError, EngineKind, sql};
 use crate::ids::{AgentId, AssistantId, ContactId, ConversationId, Ids, InboxId, WorkspaceId};
 
 /// A workspace with an inbox, a published assistant, a contact and two agents.
@@ -184,6 +184,121 @@ async fn a_message_is_stored_once_and_a_turn_is_due() {
         assert_eq!(again.message, first.message);
         let stored = w.assert_replays(first.conversation.id).await;
         assert_eq!(stored.public_seq, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_that_read_the_same_row_only_one_writes_it() {
+    everywhere(|w| async move {
+        let read = w.door.commit(w.says("Hello?", "c1")).await.expect("commits").conversation;
+        let takes = Event::AgentTakesOver {
+            by: By { agent: w.ana, expected_epoch: None },
+            from_colleague: false,
+        };
+        w.door.commit(w.command(read.id, takes)).await.expect("takes over");
+        let (id, now) = (read.id, w.clock.now());
+        let late = w.door.db().write(move |conn| {
+            let read = read.clone();
+            Box::pin(async move {
+                let mut next = read.clone();
+                next.apply(&Record::Unsnoozed, now);
+                store::update(conn, &read, &next, &Policy::default(), None, now).await
+            })
+        });
+        let late = late.await;
+        assert!(matches!(late, Err(DbError::Conflict)), "a row was overwritten unread: {late:?}");
+        assert_eq!(w.assert_replays(id).await.holder.assignee(), Some(w.ana));
+    })
+    .await;
+}
+
+/// A conversation of somebody else in the same inbox.
+async fn another_conversation(w: &World) -> ConversationId {
+    let (workspace, contact): (_, ContactId) = (w.workspace, Ids.fresh());
+    let made = w.door.db().write(move |conn| {
+        Box::pin(async move {
+            sql("INSERT INTO contact (id, workspace, locale, attributes, created_at, seen_at) VALUES ($1, $2, 'en', '{}', 0, 0)")
+                .bind(contact)
+                .bind(workspace)
+                .execute(conn)
+                .await
+        })
+    });
+    made.await.expect("stores a contact");
+    let mut says = w.says("Me too.", "other");
+    if let Target::Contact { contact: from, .. } = &mut says.target {
+        *from = contact;
+    }
+    w.door.commit(says).await.expect("commits").conversation.id
+}
+
+#[tokio::test]
+async fn a_feed_that_is_resumed_skips_nothing_that_commits_late() {
+    everywhere(|w| async move {
+        let slow = w.door.commit(w.says("Hello?", "c1")).await.expect("commits").conversation;
+        let fast = another_conversation(&w).await;
+        let db = w.door.db().clone();
+        let workspace = w.workspace;
+        let read = async |after| {
+            let mut conn = db.read().await.expect("reads");
+            lists::feed_after(&mut conn, workspace, after, 100).await.expect("reads")
+        };
+        let mut seen = read(Cursor::default()).await;
+        // SQLite has one writer: there nothing can overtake.
+        let (written, has_written) = tokio::sync::oneshot::channel();
+        let (go_on, may_go_on) = tokio::sync::oneshot::channel::<()>();
+        let mut once = Some((written, may_go_on));
+        let id = slow.id;
+        let holds = db.kind() == EngineKind::Postgres;
+        let late = tokio::spawn({
+            let db = db.clone();
+            async move {
+                db.write(move |conn| {
+                    let once = once.take();
+                    Box::pin(async move {
+                        sql("INSERT INTO event (workspace, conversation, seq, epoch, kind, actor_kind, data, at)
+                             VALUES ($1, $2, 1000, 1, 'unsnoozed', 'system', '{}', 0)")
+                            .bind(workspace)
+                            .bind(id)
+                            .execute(conn)
+                            .await?;
+                        if let Some((written, may_go_on)) = once.filter(|_| holds) {
+                            written.send(()).map_err(|()| DbError::Closed)?;
+                            may_go_on.await.map_err(|_| DbError::Closed)?;
+                        }
+                        Ok(())
+                    })
+                })
+                .await
+            }
+        });
+        if holds {
+            has_written.await.expect("the late unit has written");
+        }
+        let closes = Event::Close {
+            by: Closer::Agent(By { agent: w.ana, expected_epoch: None }),
+            outcome: Outcome::Solved,
+        };
+        w.door.commit(w.command(fast, closes)).await.expect("lands first");
+        let last = |seen: &[lists::Fed]| seen.last().map_or(Cursor::default(), |fed| fed.cursor);
+        seen.extend(read(last(&seen)).await);
+        if holds {
+            go_on.send(()).expect("the late unit waits");
+        }
+        late.await.expect("does not panic").expect("writes");
+        // The horizon may be held for a moment by whoever else is on the server.
+        let mut stood = last(&seen);
+        while !seen.iter().any(|fed| fed.conversation == fast && fed.seq > 5) {
+            seen.extend(read(stood).await);
+            stood = last(&seen);
+            tokio::task::yield_now().await;
+        }
+        assert!(
+            seen.iter().any(|fed| fed.conversation == slow.id && fed.seq == 1000),
+            "the event that committed late was skipped: {seen:?}"
+        );
+        assert!(seen.is_sorted_by_key(|fed| fed.cursor), "out of order: {seen:?}");
     })
     .await;
 }

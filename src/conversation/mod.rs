@@ -36,6 +36,8 @@ mod bullet_tests;
 #[cfg(test)]
 mod commit_tests;
 #[cfg(test)]
+mod model_check;
+#[cfg(test)]
 mod property_laws;
 #[cfg(test)]
 mod property_model;

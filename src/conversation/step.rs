@@ -708,7 +708,8 @@ impl<'f> Stepping<'f> {
 
     fn lease(&mut self, turn: TurnId, seen_attempt: u32) {
         let Some(current) = self.c.holder.turn().copied() else { return };
-        if current.id != turn || current.attempt != seen_attempt {
+        let seen = current.attempt == seen_attempt || Guard::Lease.is_broken();
+        if current.id != turn || !seen {
             return;
         }
         let free = match current.phase {

@@ -119,6 +119,46 @@ impl World {
         self
     }
 
+    /// The log as it would be stored.
+    pub fn stored(&self) -> Vec<Logged> {
+        let mut c = self.unborn.clone();
+        let mut log = Vec::new();
+        for (actor, record, at) in &self.log {
+            c.apply(record, *at);
+            let kind = match record {
+                Record::Noticed { .. } => MessageKind::Notice,
+                Record::Noted { .. } => MessageKind::Note,
+                Record::ReturnedToAi { .. } => MessageKind::ReturnNote,
+                _ => MessageKind::Text,
+            };
+            let answers = match record {
+                Record::AssistantAnswered { answers, .. } => *answers,
+                _ => None,
+            };
+            let message = record.message().map(|id| Message {
+                id,
+                seq: c.seq,
+                public_seq: record.is_public().then_some(c.public_seq),
+                kind,
+                notice: None,
+                author: *actor,
+                author_name: None,
+                text: "words".to_owned(),
+                citations: Vec::new(),
+                client_id: None,
+                turn: None,
+                answers,
+                incomplete: false,
+                flags: Vec::new(),
+                at: *at,
+            });
+            let (seq, epoch) = (c.seq, c.epoch);
+            let (actor, record) = (*actor, record.clone());
+            log.push(Logged { seq, epoch, at: *at, actor, record, message, evidence: None });
+        }
+        log
+    }
+
     /// The kinds of what was logged since the mark, in order.
     pub fn kinds_since(&self, mark: usize) -> String {
         self.log[mark..].iter().map(|(_, r, _)| describe(r)).collect::<Vec<_>>().join(" ")

@@ -1,53 +1,8 @@
 //! The checker finds nothing in honest logs, and finds each lie.
 
-use super::super::message::{Message, MessageKind};
 use super::super::test_world::*;
 use super::super::{Evidence, NoticeCode};
 use super::*;
-
-/// The log of a world as it would be stored.
-fn stored(world: &World) -> Vec<Logged> {
-    let mut c = world.unborn.clone();
-    let mut log = Vec::new();
-    for (actor, record, at) in &world.log {
-        c.apply(record, *at);
-        let kind = match record {
-            Record::Noticed { .. } => MessageKind::Notice,
-            Record::Noted { .. } => MessageKind::Note,
-            Record::ReturnedToAi { .. } => MessageKind::ReturnNote,
-            _ => MessageKind::Text,
-        };
-        let (turn, answers) = match record {
-            Record::AssistantAnswered { turn, answers, .. } => (Some(*turn), *answers),
-            _ => (None, None),
-        };
-        let notice = match record {
-            Record::Noticed { code, .. } => Some(code.as_str().to_owned()),
-            _ => None,
-        };
-        let message = record.message().map(|id| Message {
-            id,
-            seq: c.seq,
-            public_seq: record.is_public().then_some(c.public_seq),
-            kind,
-            notice,
-            author: *actor,
-            author_name: None,
-            text: "words".to_owned(),
-            citations: Vec::new(),
-            client_id: None,
-            turn,
-            answers,
-            incomplete: false,
-            flags: Vec::new(),
-            at: *at,
-        });
-        let (seq, epoch) = (c.seq, c.epoch);
-        let (actor, record) = (*actor, record.clone());
-        log.push(Logged { seq, epoch, at: *at, actor, record, message, evidence: None });
-    }
-    log
-}
 
 const SETUPS: &str = "Fresh Due Running Released LeaseLost SupersededTwice SlowTurn Overtaken Answered Returned Overdue \
     Quiet Silent Queue ToldLongAgo SnoozedQueue QueueAgain QueueMissed TeamQueue BlockedQueue Assigned Replied Snoozed \
@@ -57,15 +12,15 @@ const SETUPS: &str = "Fresh Due Running Released LeaseLost SupersededTwice SlowT
 fn honest_logs_are_good() {
     for name in SETUPS.split_whitespace() {
         let world = Setup::named(name).expect(name).world();
-        assert_eq!(verify(&world.c, &stored(&world)), [], "{name}");
+        assert_eq!(verify(&world.c, &world.stored()), [], "{name}");
     }
     let world = Setup::Released.world().then(broke_off).then(anna_takes_over).then(anna_writes);
-    assert_eq!(verify(&world.c, &stored(&world)), [], "an answer that broke off");
+    assert_eq!(verify(&world.c, &world.stored()), [], "an answer that broke off");
 }
 
 /// Which laws a log breaks after it was tampered with.
 fn laws(world: &World, tamper: impl FnOnce(&mut Vec<Logged>)) -> Vec<Law> {
-    let mut log = stored(world);
+    let mut log = world.stored();
     tamper(&mut log);
     let laws: BTreeSet<Law> = verify(&world.c, &log).into_iter().map(|v| v.kind.law()).collect();
     laws.into_iter().collect()
@@ -89,7 +44,7 @@ fn an_empty_or_cut_log_is_found() {
 
 #[test]
 fn a_word_of_the_ai_after_a_takeover_is_found() {
-    let answer = stored(&Setup::Answered.world());
+    let answer = Setup::Answered.world().stored();
     let answer = answer[place(&answer, is_answer)].clone();
     let world = Setup::Assigned.world();
     let late = |log: &mut Vec<Logged>| {
@@ -144,7 +99,7 @@ fn the_same_evidence_twice_and_evidence_from_before_a_return_are_found() {
             logged.evidence = Some(evidence);
         }
     };
-    let mut log = stored(&world);
+    let mut log = world.stored();
     with_evidence(&mut log);
     let found = verify(&world.c, &log);
     assert!(found.iter().all(|violation| violation.kind.law() == Law::Triggers), "{found:?}");

@@ -58,6 +58,8 @@ pub fn rows<'c>(conn: &'c mut Conn, table: &'c Table) -> BoxStream<'c, Result<Ro
         Inner::SqliteTx(c) => stream!(Sqlite, &mut **c, from_sqlite),
         Inner::Pg(c) => stream!(Postgres, &mut **c, from_postgres),
         Inner::PgTx(c) => stream!(Postgres, &mut **c, from_postgres),
+        #[cfg(test)]
+        Inner::Simulated(link) => stream!(Sqlite, link.conn(), from_sqlite),
     }
 }
 

@@ -14,6 +14,8 @@ pub(crate) mod simulated;
 mod stored;
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::future::Future;

@@ -15,12 +15,15 @@ use crate::ids::TurnId;
 /// One running turn on this node.
 #[derive(Clone)]
 pub struct Gate {
+    attempt: u32,
     state: Arc<Mutex<State>>,
     stopped: CancellationToken,
 }
 
 #[derive(Default)]
 struct State {
+    /// The try has its lease; until then another node's might.
+    leased: bool,
     shut: bool,
     released: bool,
 }
@@ -29,7 +32,7 @@ impl Gate {
     /// Runs `publish` if the gate is open, and remembers that something was released. Returns whether it ran.
     pub fn release(&self, publish: impl FnOnce()) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.shut && !Guard::Gate.is_broken() {
+        if state.shut {
             return false;
         }
         state.released = true;
@@ -43,16 +46,29 @@ impl Gate {
         &self.stopped
     }
 
-    fn shut(&self) {
+    /// Shuts it, unless something was released of which the caller does not know.
+    fn shut(&self, knows_of_release: bool) -> bool {
         if Guard::Gate.is_broken() {
-            return;
+            return true;
         }
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).shut = true;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.released && !knows_of_release {
+            return false;
+        }
+        state.shut = true;
+        drop(state);
         self.stopped.cancel();
+        true
     }
 
-    fn has_released(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).released
+    /// The try has its lease: from now on this gate is where its sentences pass.
+    pub fn leased(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).leased = true;
+    }
+
+    fn may_have_released(&self, attempt: u32) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        attempt != self.attempt || !state.leased || state.released
     }
 }
 
@@ -61,24 +77,23 @@ impl Gate {
 pub struct Gates(Arc<Mutex<HashMap<TurnId, Gate>>>);
 
 impl Gates {
-    /// Opens the gate of a turn that starts to run here; an earlier try of it is shut.
+    /// Opens the gate of a try that starts to run here; an earlier try of its turn is shut.
     #[must_use]
-    pub fn open(&self, turn: TurnId) -> Gate {
-        let gate = Gate { state: Arc::default(), stopped: CancellationToken::new() };
+    pub fn open(&self, turn: TurnId, attempt: u32) -> Gate {
+        let gate = Gate { attempt, state: Arc::default(), stopped: CancellationToken::new() };
         let before =
             self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(turn, gate.clone());
         if let Some(before) = before {
-            before.shut();
+            before.shut(true);
         }
         gate
     }
 
-    /// Shuts the gate of a turn, if it runs here.
-    pub fn shut(&self, turn: TurnId) {
-        let gate = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&turn).cloned();
-        if let Some(gate) = gate {
-            gate.shut();
-        }
+    /// Shuts the gate of a turn, if it runs here. `false` if a sentence has slipped out of which the caller does not know:
+    /// then it stays open, and the caller decides again.
+    #[must_use]
+    pub fn shut(&self, turn: TurnId, knows_of_release: bool) -> bool {
+        self.of(turn).is_none_or(|gate| gate.shut(knows_of_release))
     }
 
     /// Forgets a turn that has ended.
@@ -86,11 +101,15 @@ impl Gates {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&turn);
     }
 
-    /// Whether the turn has released a sentence. A turn that does not run here might have, so it counts as if.
+    /// Whether this try of the turn has released a sentence. One that does not run here, or does not yet by all that is
+    /// known here, might have: it counts as if.
     #[must_use]
-    pub fn may_have_released(&self, turn: TurnId) -> bool {
-        let gate = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&turn).cloned();
-        gate.is_none_or(|gate| gate.has_released())
+    pub fn may_have_released(&self, turn: TurnId, attempt: u32) -> bool {
+        self.of(turn).is_none_or(|gate| gate.may_have_released(attempt))
+    }
+
+    fn of(&self, turn: TurnId) -> Option<Gate> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&turn).cloned()
     }
 }
 
@@ -103,15 +122,40 @@ mod tests {
     fn nothing_passes_a_shut_gate() {
         let gates = Gates::default();
         let turn: TurnId = Ids.fresh();
-        assert!(gates.may_have_released(turn), "unknown turns are treated with care");
-        let gate = gates.open(turn);
-        assert!(!gates.may_have_released(turn));
+        assert!(gates.may_have_released(turn, 1), "unknown turns are treated with care");
+        let gate = gates.open(turn, 1);
+        assert!(gates.may_have_released(turn, 1), "another node may have the lease");
+        gate.leased();
+        assert!(!gates.may_have_released(turn, 1));
         let mut passed = 0;
         assert!(gate.release(|| passed += 1));
-        assert!(gates.may_have_released(turn));
-        gates.shut(turn);
+        assert!(gates.may_have_released(turn, 1));
+        assert!(gates.shut(turn, true));
         assert!(!gate.release(|| passed += 1));
         assert_eq!(passed, 1);
         assert!(gate.stopped().is_cancelled());
+    }
+
+    #[test]
+    fn of_another_try_nothing_is_known() {
+        let gates = Gates::default();
+        let turn: TurnId = Ids.fresh();
+        gates.open(turn, 1).leased();
+        assert!(gates.may_have_released(turn, 2), "the second try runs elsewhere");
+    }
+
+    #[test]
+    fn a_sentence_that_slips_out_keeps_the_gate_open_for_who_does_not_know() {
+        let gates = Gates::default();
+        let turn: TurnId = Ids.fresh();
+        let gate = gates.open(turn, 1);
+        gate.leased();
+        let looked = gates.may_have_released(turn, 1);
+        assert!(gate.release(|| {}));
+        assert!(!gates.shut(turn, looked));
+        assert!(gate.release(|| {}), "it is still open");
+        assert!(gates.shut(turn, gates.may_have_released(turn, 1)));
+        assert!(!gate.release(|| {}));
+        assert!(gates.shut(Ids.fresh(), false), "what does not run here cannot slip out");
     }
 }

@@ -91,19 +91,16 @@ impl Base {
     }
 
     pub fn totals(&self, reader: Reader) -> Totals {
-        match reader {
-            Reader::Visitor => self.public_totals,
-            Reader::Agent => self.totals,
-        }
+        if reader.may_read(Audience::Internal) { self.totals } else { self.public_totals }
     }
 
     pub fn is_readable(&self, slot: u32, reader: Reader) -> bool {
-        reader == Reader::Agent || self.public[slot as usize]
+        reader.may_read(Audience::Internal) || self.public[slot as usize]
     }
 
     /// Whether the reader may read every chunk, so that none needs a look.
     pub fn is_open(&self, reader: Reader) -> bool {
-        reader == Reader::Agent || self.totals.chunks == self.public_totals.chunks
+        reader.may_read(Audience::Internal) || self.totals.chunks == self.public_totals.chunks
     }
 
     /// Where a token occurs.

@@ -203,8 +203,9 @@ impl World {
         self.state.access.clock.advance(Duration::from_secs(1));
         let turn = *c.holder.turn().expect("a turn is due");
         let leased = Event::TurnLeased { turn: turn.id, seen_attempt: turn.attempt };
-        let _gate = self.state.conversations.wire().gates.open(turn.id);
+        let gate = self.state.conversations.wire().gates.open(turn.id, turn.attempt + 1);
         let now = self.commit(c.id, leased, "").await.conversation;
+        gate.leased();
         Fence { epoch: now.epoch, turn: turn.id, attempt: turn.attempt + 1 }
     }
 

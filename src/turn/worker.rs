@@ -166,10 +166,13 @@ impl TurnWorker {
     /// Leases and runs one turn.
     async fn one(&self, due: DueTurn) -> Result<(), CommitError> {
         let gates = &self.conversations.wire().gates;
-        let gate = gates.open(due.turn);
+        let gate = gates.open(due.turn, due.attempt + 1);
         let leased = self.lease(due).await;
         let result = match leased {
-            Ok(Some((fence, conversation))) => self.attempt(due, fence, conversation, &gate).await,
+            Ok(Some((fence, conversation))) => {
+                gate.leased();
+                self.attempt(due, fence, conversation, &gate).await
+            }
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
@@ -369,7 +372,8 @@ impl TurnWorker {
 }
 
 fn gates_shut(wire: &Wire, turn: TurnId) {
-    wire.gates.shut(turn);
+    // Nothing is decided here: the turn is another's already.
+    let _shut = wire.gates.shut(turn, true);
 }
 
 /// Publishes released sentences as drafts, through the gate.

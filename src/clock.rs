@@ -131,10 +131,23 @@ impl Clock {
         }
     }
 
+    /// What this machine's own clock says, whichever clock it follows.
+    #[must_use]
+    pub fn here(&self) -> Timestamp {
+        match &self.0 {
+            Source::System(offset) => {
+                Timestamp(self.now().0.saturating_sub(offset.load(Ordering::Relaxed)))
+            }
+            Source::Manual(_) => self.now(),
+        }
+    }
+
     /// Follows another clock that is `lead_millis` ahead of this machine (the database's). A manual clock ignores it.
-    pub fn follow(&self, lead_millis: i64) {
-        if let Source::System(offset) = &self.0 {
-            offset.store(lead_millis, Ordering::Relaxed);
+    /// Returns the lead that was followed before.
+    pub fn follow(&self, lead_millis: i64) -> i64 {
+        match &self.0 {
+            Source::System(offset) => offset.swap(lead_millis, Ordering::Relaxed),
+            Source::Manual(_) => lead_millis,
         }
     }
 

@@ -65,6 +65,26 @@ impl Knowledge {
         limit: usize,
         reader: Reader,
     ) -> Result<Vec<Passage>, KnowledgeError> {
+        let found = self.find(workspace, bases, query, locale, limit, reader).await;
+        if let Some(part) = &self.part {
+            match &found {
+                Ok(_) => part.works(),
+                Err(KnowledgeError::Db(_)) => part.fails("database"),
+                Err(_) => part.fails("index"),
+            }
+        }
+        found
+    }
+
+    async fn find(
+        &self,
+        workspace: WorkspaceId,
+        bases: &[KnowledgeBaseId],
+        query: &str,
+        locale: Option<&str>,
+        limit: usize,
+        reader: Reader,
+    ) -> Result<Vec<Passage>, KnowledgeError> {
         let (current, dense) =
             tokio::join!(self.follower.bring_up_to_date(workspace, bases), self.embedded(query));
         let current = current?;

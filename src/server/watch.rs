@@ -15,6 +15,8 @@ const CALM: Duration = Duration::from_secs(5);
 const ALERT: Duration = Duration::from_millis(500);
 /// How long the database may take to answer the shortest question.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+/// How many bytes a probe writes.
+const ROOM: usize = 128 * 1024;
 /// A clock that differs by more than this from what was followed is worth a line.
 const JUMP_MILLIS: u64 = 1_000;
 
@@ -72,11 +74,14 @@ async fn answers(db: &Db, clock: &Clock) -> Result<(), DbError> {
     Ok(())
 }
 
-/// One row written, as small as can be.
+/// One row written, as long as several messages together: where only a byte has room, nothing has returned.
 async fn probe(db: &Db) -> Result<(), DbError> {
     db.write(|conn| {
         Box::pin(async move {
-            sql("UPDATE write_probe SET tries = tries + 1 WHERE id = 1").execute(conn).await?;
+            sql("UPDATE write_probe SET tries = tries + 1, room = $1 WHERE id = 1")
+                .bind("probe ".repeat(ROOM / 6))
+                .execute(conn)
+                .await?;
             Ok(())
         })
     })

@@ -42,7 +42,7 @@ async fn agent_writes(scene: &Scene, ana: &Agent, conversation: &str, mark: &str
     let request = ana.request(reqwest::Method::POST, &path).json(&body);
     let request = request.header("accept-encoding", "identity");
     let answer = crate::support::people::send(request, "an agent writes").await.ok();
-    scene.remember(&answer["message"]);
+    scene.remember(&answer);
 }
 
 /// Writes everything; returns the marks.

@@ -38,6 +38,8 @@ use baton::model::scripted::{Script, ScriptedServer};
 
 /// Conversations that go on at once.
 const CONVERSATIONS: usize = 64;
+/// Takeovers of one conversation before the next visitor comes: a longer history would only make prompts longer.
+const ROUNDS: usize = 8;
 
 fn takeovers(engine: Engine) -> usize {
     let wanted = std::env::var("BATON_TEST_TAKEOVERS").ok().and_then(|text| text.parse().ok());
@@ -157,10 +159,29 @@ struct Talk {
     number: usize,
     contact: ContactId,
     live: broadcast::Receiver<Live>,
+    /// Of visitors before this one: late words may still come there.
+    before: Vec<broadcast::Receiver<Live>>,
     heard: Heard,
 }
 
 impl Talk {
+    /// Another visitor comes.
+    async fn next_visitor(&mut self) {
+        self.contact = contact(&self.conversations, &self.business).await;
+        let topic = (self.business.inbox, self.contact);
+        let live = self.conversations.wire().visitors.subscribe(topic);
+        self.before.push(std::mem::replace(&mut self.live, live));
+    }
+
+    /// Hears what has come meanwhile, from every visitor's topic.
+    fn hear_the_rest(&mut self) {
+        for topic in self.before.iter_mut().chain(std::iter::once(&mut self.live)) {
+            while let Ok(live) = topic.try_recv() {
+                self.heard.hear(&live);
+            }
+        }
+    }
+
     async fn commit(&self, command: Command) -> Committed {
         let committed = self.conversations.commit(command).await;
         committed.unwrap_or_else(|error| panic!("conversation {}: {error}", self.number))
@@ -291,6 +312,7 @@ async fn every_takeover_is_the_last_word(engine: Engine) {
             number,
             contact,
             live,
+            before: Vec::new(),
             heard: Heard::default(),
         });
     }
@@ -298,6 +320,9 @@ async fn every_takeover_is_the_last_word(engine: Engine) {
         tokio::spawn(async move {
             let (mut counted, mut round, mut after) = (0, 0, 0);
             while counted < each {
+                if round % ROUNDS == ROUNDS - 1 {
+                    talk.next_visitor().await;
+                }
                 round += 1;
                 if talk.round(round).await {
                     counted += 1;
@@ -317,9 +342,7 @@ async fn every_takeover_is_the_last_word(engine: Engine) {
     let (mut heard, mut counted, mut after) = (Heard::default(), 0, 0);
     for ended in done {
         let (mut talk, of_it, too_late) = ended.expect("the conversation goes well");
-        while let Ok(live) = talk.live.try_recv() {
-            talk.heard.hear(&live);
-        }
+        talk.hear_the_rest();
         counted += of_it;
         after += too_late;
         heard.drafts += talk.heard.drafts;

@@ -36,8 +36,7 @@ async fn lead_ms(scene: &Scene, visitor: &Visitor) -> i64 {
     let before = Clock::system().now();
     let answer = visitor.write("What is the time?").await;
     scene.acknowledge(&answer);
-    let at: Timestamp =
-        serde_json::from_value(answer["message"]["created_at"].clone()).expect("a time");
+    let at: Timestamp = serde_json::from_value(answer["message"]["at"].clone()).expect("a time");
     at.millis() - before.millis()
 }
 
@@ -60,7 +59,7 @@ async fn a_turn_across_a_jump(scene: &Scene, process: &Process, file: &Path, sec
     assert_eq!(scene.asked(&words), 1, "the jump made a second try of the turn");
     let ana = scene.agent(process);
     ana.take_over(&id).await;
-    scene.remember(&ana.write(&id, "Here is Ana.").await["message"]);
+    scene.remember(&ana.write(&id, "Here is Ana.").await);
     page.message("Here is Ana.").await;
     scene.acknowledge(&visitor.write("Thank you, and one more thing.").await);
     let detail = ana.detail(&id).await;

@@ -38,10 +38,9 @@ async fn postgres_is_restarted_in_the_middle_of_a_turn() {
     scene.acknowledge(&rina.write("How long does a refund take?").await);
     page.until("the first sentence", |frame| kind_is(frame, "draft")).await;
     gate.arrived().await;
-    let asked = tono.ask_for_person().await;
-    let theirs = crate::support::people::conversation_of(&asked);
+    let theirs = scene.acknowledge(&tono.write("I need a person.").await);
     ana.take_over(&theirs).await;
-    scene.remember(&ana.write(&theirs, "Here is Ana.").await["message"]);
+    scene.remember(&ana.write(&theirs, "Here is Ana.").await);
 
     cluster.crash().await;
     let refused = tono.write_as("while-it-was-away", "Are you there?").await;

@@ -46,7 +46,7 @@ async fn a_poisoned_job_is_parked_and_told(engine: Engine) {
     let world = World::new(engine, Setup::default().standing_clock()).await;
     let visitor = world.visitor("Rina").await;
     let asked = visitor.ask_for_person().await;
-    let id = crate::support::people::conversation_of(&asked);
+    let id = asked["id"].as_str().expect("an id").to_owned();
     let poisoned = poison(&world, &id).await;
     world.pass(Duration::ZERO);
     for attempt in 1..=i64::from(baton::jobs::MAX_ATTEMPTS) {
@@ -58,7 +58,7 @@ async fn a_poisoned_job_is_parked_and_told(engine: Engine) {
         .await;
         // Others are done meanwhile.
         let other = world.visitor("Tono").await;
-        let theirs = crate::support::people::conversation_of(&other.ask_for_person().await);
+        let theirs = other.ask_for_person().await["id"].as_str().expect("an id").to_owned();
         world.agent("Ana").take_over(&theirs).await;
         eventually("a colleague's brief", || async {
             let briefed = world.agent("Ana").get(&format!("/conversations/{theirs}/assist")).await;

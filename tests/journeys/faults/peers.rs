@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::on_both_engines;
-use crate::support::people::conversation_of;
 use crate::support::proxy::Wire;
 use crate::support::{Engine, Setup, World, eventually, kind_is, say};
 
@@ -25,7 +24,7 @@ async fn who_vanishes_is_noticed(engine: Engine) {
     let wire = Wire::before(&world.origin).await;
     let mut visitor = world.visitor("Rina").await;
     let answer = visitor.ask_for_person().await;
-    let id = conversation_of(&answer);
+    let id = answer["id"].as_str().expect("an id").to_owned();
     world.agent("Ana").take_over(&id).await;
     visitor = visitor.at(&wire.origin);
     let mut ana = world.agent("Ana");

@@ -25,9 +25,7 @@ impl Cluster {
     /// Makes a cluster and starts it, by this program if one is given.
     pub async fn start(through: &[String]) -> Self {
         let home = tempfile::tempdir().expect("makes a temporary folder");
-        let port = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let port = port.local_addr().expect("an address").port();
-        let mut cluster = Self { home, bin: programs(), port, server: None };
+        let mut cluster = Self { home, bin: programs(), port: free_port(), server: None };
         let folder = cluster.home.path().to_str().expect("a plain path").to_owned();
         if is_root().await {
             // The server refuses to run as root.
@@ -123,6 +121,12 @@ impl Drop for Cluster {
             }
         }
     }
+}
+
+/// A port that nobody has; it is free again when this returns.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("an address").port()
 }
 
 /// Where PostgreSQL's programs are.

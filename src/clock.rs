@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +128,17 @@ impl Clock {
                 Timestamp(now.saturating_add(offset.load(Ordering::Relaxed)))
             }
             Source::Manual(at) => Timestamp(at.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// How much time has passed since a moment that does not change: for pauses and rates, which must not notice that the
+    /// machine's clock was set.
+    #[must_use]
+    pub fn steady(&self) -> Duration {
+        static START: OnceLock<Instant> = OnceLock::new();
+        match &self.0 {
+            Source::System(_) => START.get_or_init(Instant::now).elapsed(),
+            Source::Manual(_) => self.now().since(Timestamp(0)),
         }
     }
 

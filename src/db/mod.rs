@@ -226,7 +226,12 @@ impl Db {
         written
     }
 
-    /// Why writes are refused, as [`DbError::trouble`] names it, if the last one was.
+    /// Writes are accepted again: whoever knows has written something of some length.
+    pub fn accepts_writes(&self) {
+        self.writes.accepted();
+    }
+
+    /// Why writes are refused, as [`DbError::trouble`] names it, if one was since [`Self::accepts_writes`].
     #[must_use]
     pub fn refuses_writes(&self) -> Option<&'static str> {
         self.writes.refused()

@@ -44,7 +44,7 @@ fn of_code(code: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether writes are being refused, by what the last one found. Cheap to clone.
+/// Whether writes are being refused, until a probe was accepted. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Writes(Arc<Inner>);
 
@@ -56,19 +56,18 @@ struct Inner {
 
 impl Writes {
     pub(super) fn ended(&self, error: Option<&DbError>) {
-        let found = match error {
-            None => None,
-            Some(error) => match trouble(error) {
-                // What a unit found wrong with its own data says nothing about the database.
-                None => return,
-                some => some,
-            },
-        };
+        // What a unit found wrong with its own data says nothing about the database; nor does a unit that ended well prove much:
+        // it may have had nothing to write.
+        let Some(found) = error.and_then(trouble) else { return };
         let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if *refused != found {
-            *refused = found;
+        if *refused != Some(found) {
+            *refused = Some(found);
             self.0.news.notify_one();
         }
+    }
+
+    pub(super) fn accepted(&self) {
+        *self.0.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(super) fn refused(&self) -> Option<&'static str> {

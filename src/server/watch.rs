@@ -48,6 +48,7 @@ async fn look(db: &Db, clock: &Clock) -> Result<(), &'static str> {
     if db.refuses_writes().is_some() {
         // Readers see nothing of a full disk; and without a try nobody would know that there is room again.
         named(timeout(PATIENCE, probe(db)).await.unwrap_or(Err(DbError::Unavailable("timeout"))))?;
+        db.accepts_writes();
     }
     Ok(())
 }

@@ -12,7 +12,9 @@ use super::{database_is_away, database_is_back};
 use crate::on_both_engines;
 use crate::support::people::fresh_client_id;
 use crate::support::postgres::Cluster;
-use crate::support::{Engine, Launch, PATIENCE, Place, Scene, Setup, engine, kind_is, say};
+use crate::support::{
+    Engine, Launch, PATIENCE, Place, Scene, Setup, engine, eventually, kind_is, say,
+};
 
 const ANSWER: &str =
     "Refunds take five working days. The money goes back to the card you paid with.";
@@ -43,6 +45,8 @@ async fn postgres_is_restarted_in_the_middle_of_a_turn() {
     scene.remember(&ana.write(&theirs, "Here is Ana.").await);
 
     cluster.crash().await;
+    // The answer is whole while nobody can store it.
+    gate.open();
     let refused = tono.write_as("while-it-was-away", "Are you there?").await;
     refused.refused(503, "unavailable");
     database_is_away(&scene, &process).await;
@@ -51,10 +55,15 @@ async fn postgres_is_restarted_in_the_middle_of_a_turn() {
     cluster.again(&[]).await;
     database_is_back(&scene, &process).await;
 
-    gate.open();
-    let mut page = rina.live().await;
-    let whole = |frame: &Value| frame.to_string().contains("The money goes back to the card");
-    page.ever("the answer that was half written", whole).await;
+    eventually("the answer that nobody could store", || async {
+        let said = rina.messages().await;
+        let whole = |m: &&Value| m["author"]["kind"] == "assistant" && m["incomplete"] == false;
+        match said.iter().filter(whole).count() {
+            1 => Ok(()),
+            _ => Err(format!("{said:?}")),
+        }
+    })
+    .await;
     scene.acknowledge(&tono.write_as("while-it-was-away", "Are you there?").await.ok());
     let said = tono.messages().await;
     let again = said.iter().filter(|m| m["text"] == "Are you there?").count();
@@ -79,7 +88,8 @@ impl Holder {
             }
             Engine::Postgres => {
                 let mut conn = PgConnection::connect(&place.url).await.expect("connects");
-                let taken = "BEGIN; LOCK TABLE conversation, write_probe IN ACCESS EXCLUSIVE MODE";
+                let taken =
+                    "BEGIN; LOCK TABLE conversation, job, write_probe IN ACCESS EXCLUSIVE MODE";
                 conn.execute(taken).await.expect("takes the lock");
                 Self::Postgres(conn)
             }

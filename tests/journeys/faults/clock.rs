@@ -41,8 +41,13 @@ async fn lead_ms(scene: &Scene, visitor: &Visitor) -> i64 {
 }
 
 /// A reply is begun, the clock jumps, the reply ends; then a person takes over and is answered.
-async fn a_turn_across_a_jump(scene: &Scene, process: &Process, file: &Path, seconds: i64) {
-    let marker = format!("jump to {seconds}:");
+async fn a_turn_across_a_jump(
+    scene: &Scene,
+    process: &Process,
+    file: &Path,
+    (number, seconds): (usize, i64),
+) {
+    let marker = format!("jump number {number}:");
     let gate = Gate::after(8);
     let held = Behaviour::say(ANSWER).with_gate(gate.clone());
     scene.model.add(Rule::on(Task::Answer, held).when_said(&marker).once());
@@ -86,8 +91,8 @@ async fn the_clock_jumps_both_ways(engine: Engine) {
         // Every node follows the database's clock.
         Engine::Postgres => assert!(lead.abs() < NEAR_MS, "{lead} ms from the database"),
     }
-    for seconds in [0, 10, -10, 10] {
-        Box::pin(a_turn_across_a_jump(&scene, &process, &file, seconds)).await;
+    for jump in [0, 10, -10, 10].into_iter().enumerate() {
+        Box::pin(a_turn_across_a_jump(&scene, &process, &file, jump)).await;
     }
     off_by(&file, -10);
     if engine == Engine::Postgres {

@@ -174,7 +174,7 @@ mod tests {
     fn check(lines: &[&str], wanted: Result<(), &str>) {
         let all = calls(&lines.join("\n"));
         let found = judge(&all, "-wal", &all, "m1");
-        assert_eq!(found.as_ref().map_err(String::as_str).map(|()| ()), wanted, "{lines:#?}");
+        assert_eq!(found.as_ref().copied().map_err(String::as_str), wanted, "{lines:#?}");
     }
 
     #[test]

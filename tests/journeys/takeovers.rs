@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use baton::conversation::{
@@ -38,6 +38,8 @@ use baton::model::scripted::{Script, ScriptedServer};
 
 /// Conversations that go on at once.
 const CONVERSATIONS: usize = 64;
+/// How long the model takes for a sentence.
+const PACE: Duration = Duration::from_millis(1);
 /// Takeovers of one conversation before the next visitor comes: a longer history would only make prompts longer.
 const ROUNDS: usize = 8;
 
@@ -102,7 +104,8 @@ impl ChatModel for Stopping {
             Err(error) => stream::iter([Err(error)]).boxed(),
             Ok(more) => stream::iter([Ok(Delta::Text(" now. ".to_owned()))])
                 .chain(stream::iter(0..more).then(|number| async move {
-                    tokio::task::yield_now().await;
+                    // The pace of a fast model: the reply outlasts the takeover's commit.
+                    tokio::time::sleep(PACE).await;
                     Ok(Delta::Text(format!("This is sentence number {number}. ")))
                 }))
                 .chain(stream::iter([Ok(Delta::Done {
@@ -233,7 +236,7 @@ impl Talk {
         let takeover = self.as_agent(&c, takes_over, None);
         let goes_on = async {
             // One sentence more, or enough to be still talking when the takeover has been committed.
-            gate.add_permits(if round.is_multiple_of(2) { 1 } else { 40 });
+            gate.add_permits(if round.is_multiple_of(2) { 1 } else { 120 });
         };
         // The takeover is handed over first: then the model goes on while it waits for its turn to be stored.
         let (taken, ()) = tokio::join!(biased; takeover, goes_on);

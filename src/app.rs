@@ -19,6 +19,7 @@ use crate::assistant::ModelOptions;
 use crate::conversation::Conversations;
 use crate::directory::Names;
 use crate::handoff::ExpectedWait;
+use crate::health::Health;
 use crate::inbox::Feeds;
 use crate::knowledge::Knowledge;
 use crate::live::LiveSettings;
@@ -44,6 +45,8 @@ pub struct AppState {
     pub live: LiveSettings,
     /// One permit for each open socket.
     pub sockets: Arc<Semaphore>,
+    /// What works and what does not.
+    pub health: Health,
     /// Cancelled when the process stops.
     pub shutdown: CancellationToken,
     /// Tasks that the process waits for before it ends.
@@ -73,6 +76,7 @@ impl AppState {
             minds,
             sockets: Arc::new(Semaphore::new(live.max_sockets)),
             live,
+            health: Health::new(conversations.clock().clone()),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             conversations,
@@ -86,6 +90,12 @@ impl AppState {
     #[must_use]
     pub fn with_live(self, live: LiveSettings) -> Self {
         Self { live, sockets: Arc::new(Semaphore::new(live.max_sockets)), ..self }
+    }
+
+    /// With a report that other parts know already; before anything is served.
+    #[must_use]
+    pub fn with_health(self, health: Health) -> Self {
+        Self { health, ..self }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -154,10 +154,40 @@ impl Clock {
         }
     }
 
+    /// How much time has passed since a moment that does not change: for pauses and rates, which must not notice that the
+    /// machine's clock was set.
+    #[must_use]
+    pub fn steady(&self) -> Duration {
+        static START: OnceLock<Instant> = OnceLock::new();
+        match &self.0 {
+            Source::System(_) => START.get_or_init(Instant::now).elapsed(),
+            Source::Manual(_) => self.now().since(Timestamp(0)),
+            #[cfg(test)]
+            Source::Runtime { since, .. } => since.elapsed(),
+        }
+    }
+
+    /// What this machine's own clock says, whichever clock it follows.
+    #[must_use]
+    pub fn here(&self) -> Timestamp {
+        match &self.0 {
+            Source::System(offset) => {
+                Timestamp(self.now().0.saturating_sub(offset.load(Ordering::Relaxed)))
+            }
+            Source::Manual(_) => self.now(),
+            #[cfg(test)]
+            Source::Runtime { .. } => self.now(),
+        }
+    }
+
     /// Follows another clock that is `lead_millis` ahead of this machine (the database's). A manual clock ignores it.
-    pub fn follow(&self, lead_millis: i64) {
-        if let Source::System(offset) = &self.0 {
-            offset.store(lead_millis, Ordering::Relaxed);
+    /// Returns the lead that was followed before.
+    pub fn follow(&self, lead_millis: i64) -> i64 {
+        match &self.0 {
+            Source::System(offset) => offset.swap(lead_millis, Ordering::Relaxed),
+            Source::Manual(_) => lead_millis,
+            #[cfg(test)]
+            Source::Runtime { .. } => lead_millis,
         }
     }
 

@@ -88,7 +88,8 @@ struct Ticks(Clock);
 impl governor::clock::Clock for Ticks {
     type Instant = Nanos;
     fn now(&self) -> Nanos {
-        Duration::from_millis(u64::try_from(self.0.now().millis()).unwrap_or(0)).into()
+        // A clock that is set back must not refuse everybody until it has caught up.
+        self.0.steady().into()
     }
 }
 

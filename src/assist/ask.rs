@@ -57,7 +57,11 @@ async fn once<T>(
     })?;
     let started = Instant::now();
     let asked = timeout_at(deadline, model.complete(&request));
-    let answer = asked.await.unwrap_or(Err(ModelError::Timeout))?;
+    let Ok(answer) = asked.await else {
+        model.kept_waiting();
+        return Err(ModelError::Timeout);
+    };
+    let answer = answer?;
     let usage = answer.usage.unwrap_or_default();
     tracing::info!(task = task.as_str(), model.name = %answer.model,
         duration_ms = started.elapsed().as_millis(), tokens.prompt = usage.prompt_tokens,

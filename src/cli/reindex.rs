@@ -4,8 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::clock::Clock;
 use crate::config::Loaded;
 use crate::db::{sql, stored};
+use crate::health::Health;
 use crate::server::{self, Extras};
 
 /// What to do beside.
@@ -35,7 +37,8 @@ pub async fn run(loaded: Loaded, args: ReindexArgs) -> anyhow::Result<ExitCode> 
     }
     super::say(&format!("{bases} knowledge bases are indexed, {embedded} chunks got a vector"));
     if args.drop_others {
-        let embedder = server::embedder(&loaded.config.embeddings).await?;
+        let embedder =
+            server::embedder(&loaded.config.embeddings, &Health::new(Clock::system())).await?;
         if let Some(qdrant) = server::qdrant(&loaded.config, embedder.as_deref())? {
             for name in qdrant.drop_other_collections().await? {
                 super::say(&format!("{name} is deleted"));

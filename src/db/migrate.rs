@@ -1,5 +1,6 @@
 //! Brings the schema up to date. The two folders hold equal numbers; a test asserts it.
 
+use sqlx::Executor;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
@@ -31,7 +32,12 @@ pub async fn migrate_to(db: &Db, number: i64) -> Result<(), DbError> {
     match db.migration_target()? {
         Target::Sqlite(writer) => writer.migrate(number).await,
         Target::Postgres(pool) => {
-            POSTGRES.run_to(number, pool).await.map_err(|e| DbError::Migration(e.to_string()))
+            let mut conn = pool.acquire().await?;
+            // A migration may take long, and waits for one that another node runs.
+            conn.execute("SET lock_timeout = 0; SET statement_timeout = 0").await?;
+            let done = POSTGRES.run_to(number, &mut *conn).await;
+            conn.close().await?;
+            done.map_err(|e| DbError::Migration(e.to_string()))
         }
     }
 }

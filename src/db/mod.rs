@@ -16,6 +16,7 @@ mod stored;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod writer;
 
 use std::future::Future;
@@ -29,9 +30,12 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
+use crate::clock::Clock;
+use crate::guard::Guard;
 pub use migrate::{applied, migrate, migrate_to, missing, newest};
 pub use query::{Arg, Conn, FromRow, Query, sql};
 pub use stored::{stored, stored_json, to_json};
+use trouble::Writes;
 use writer::Writer;
 
 /// A boxed future that borrows the connection it runs on.
@@ -61,6 +65,9 @@ pub enum DbError {
     /// The address cannot be understood.
     #[error("database address: {0}")]
     Address(String),
+    /// The engine could not begin: nothing of the unit has run. With the name of what is wrong.
+    #[error("the database takes no work: {0}")]
+    Unavailable(&'static str),
     /// A unit panicked; its work was rolled back.
     #[error("a database unit panicked")]
     Panicked,
@@ -78,7 +85,7 @@ impl From<sqlx::Error> for DbError {
 /// Serialisation failures and deadlocks: safe to run again.
 fn is_conflict(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(db) = error else { return false };
-    matches!(db.code().as_deref(), Some("40001" | "40P01" | "5" | "517"))
+    matches!(db.code().as_deref(), Some("40001" | "40P01" | "517"))
 }
 
 impl DbError {
@@ -104,24 +111,14 @@ impl DbError {
     /// Whether the database itself is away or full: the caller may try again later.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        match self {
-            Self::Closed | Self::Conflict => true,
-            Self::Sql(error) => match error {
-                sqlx::Error::Io(_)
-                | sqlx::Error::PoolTimedOut
-                | sqlx::Error::PoolClosed
-                | sqlx::Error::WorkerCrashed => true,
-                sqlx::Error::Database(db) => {
-                    // SQLite: full, I/O, locked; PostgreSQL: connection and resource classes, shutting down.
-                    let code = db.code().unwrap_or_default();
-                    matches!(&*code, "13" | "10" | "5" | "6" | "57P01" | "57P02" | "57P03")
-                        || code.starts_with("08")
-                        || code.starts_with("53")
-                }
-                _ => false,
-            },
-            _ => false,
-        }
+        matches!(self, Self::Conflict) || self.trouble().is_some()
+    }
+
+    /// The stable name of what is wrong with the database itself: `away`, `full`, `io`, `locked`, `exhausted`, `read_only`
+    /// or `closed`; none for errors that say nothing about it.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&'static str> {
+        trouble::trouble(self)
     }
 }
 
@@ -129,6 +126,7 @@ impl DbError {
 #[derive(Clone)]
 pub struct Db {
     engine: Engine,
+    writes: Writes,
 }
 
 #[derive(Clone)]
@@ -160,6 +158,13 @@ pub enum EngineKind {
 
 /// How often a PostgreSQL unit that met a conflict runs again before the caller hears of it.
 const CONFLICT_RETRIES: u32 = 20;
+/// How long a PostgreSQL statement waits for a lock: as long as a SQLite write waits for the file. Longer is refused, so that
+/// one session that holds a lock cannot use up every connection.
+const LONGEST_WAIT_MS: &str = "5000";
+/// The longest round trip from which the database's clock is read.
+const LONGEST_ROUND_TRIP_MS: i64 = 1_000;
+/// How long a PostgreSQL statement may take.
+const LONGEST_STATEMENT_MS: &str = "30000";
 
 impl Db {
     /// Opens (and for SQLite creates) the database at `url`: `sqlite:PATH` or `postgres://…`. Does not migrate.
@@ -183,19 +188,23 @@ impl Db {
             return Err(DbError::Address(format!("there is no file {}", path.display())));
         }
         let readers = Readers::Pool(sqlite_readers(sqlite_options(path)).await?);
-        Ok(Self { engine: Engine::Sqlite { readers, writer: None } })
+        Ok(Self::of(Engine::Sqlite { readers, writer: None }))
     }
 
     async fn open_postgres(url: &str) -> Result<Self, DbError> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let options =
                 PgConnectOptions::from_str(url).map_err(|e| DbError::Address(e.to_string()))?;
+            let options = options.options([
+                ("lock_timeout", LONGEST_WAIT_MS),
+                ("statement_timeout", LONGEST_STATEMENT_MS),
+            ]);
             let pool = PgPoolOptions::new()
                 .max_connections(16)
                 .acquire_timeout(Duration::from_secs(5))
                 .connect_with(options)
                 .await?;
-            return Ok(Self { engine: Engine::Postgres(pool) });
+            return Ok(Self::of(Engine::Postgres(pool)));
         }
         Err(DbError::Address(
             "must start with `sqlite:` (a file) or `postgres://` (a server)".to_owned(),
@@ -207,7 +216,11 @@ impl Db {
         let options = sqlite_options(path);
         let writer = Some(Writer::start(&options, lock).await?);
         let readers = Readers::Pool(sqlite_readers(options).await?);
-        Ok(Self { engine: Engine::Sqlite { readers, writer } })
+        Ok(Self::of(Engine::Sqlite { readers, writer }))
+    }
+
+    fn of(engine: Engine) -> Self {
+        Self { engine, writes: Writes::default() }
     }
 
     /// Which engine this is.
@@ -267,32 +280,53 @@ impl Db {
         T: Send + 'static,
         F: for<'c> FnMut(&'c mut Conn) -> UnitFuture<'c, T> + Send + 'static,
     {
-        match &self.engine {
-            Engine::Sqlite { writer, .. } => {
-                writer.as_ref().ok_or(DbError::ReadOnly)?.run(unit).await
-            }
+        let written = match &self.engine {
+            Engine::Sqlite { writer: Some(writer), .. } => writer.run(unit).await,
+            Engine::Sqlite { writer: None, .. } => Err(DbError::ReadOnly),
             Engine::Postgres(pool) => {
                 let pool = pool.clone();
                 let task = tokio::spawn(async move { run_pg(&pool, unit).await });
-                task.await.map_err(|_| DbError::Panicked)?
+                task.await.unwrap_or(Err(DbError::Panicked))
             }
-        }
+        };
+        self.writes.ended(written.as_ref().err());
+        written
     }
 
-    /// The database's lead over this machine's clock, in milliseconds (zero on SQLite).
+    /// Writes are accepted again: whoever knows has written something of some length.
+    pub fn accepts_writes(&self) {
+        self.writes.accepted();
+    }
+
+    /// Why writes are refused, as [`DbError::trouble`] names it, if one was since [`Self::accepts_writes`].
+    #[must_use]
+    pub fn refuses_writes(&self) -> Option<&'static str> {
+        self.writes.refused()
+    }
+
+    /// Resolves when [`Self::refuses_writes`] has changed. For one listener.
+    pub async fn news(&self) {
+        self.writes.news().await;
+    }
+
+    /// The database's lead over this machine's clock, in milliseconds (zero on SQLite); none if it took too long to ask.
     ///
     /// # Errors
     /// When the engine is away.
-    pub async fn clock_lead_millis(&self, here: crate::clock::Timestamp) -> Result<i64, DbError> {
+    pub async fn clock_lead_millis(&self, clock: &Clock) -> Result<Option<i64>, DbError> {
         match &self.engine {
-            Engine::Sqlite { .. } => Ok(0),
+            Engine::Sqlite { .. } => Ok(Some(0)),
             Engine::Postgres(pool) => {
+                let before = clock.here().millis();
                 let (there,): (i64,) = sqlx::query_as(
                     "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
                 )
                 .fetch_one(pool)
                 .await?;
-                Ok(there - here.millis())
+                // It was read somewhere in between; after a slow answer nobody knows where.
+                let round_trip = clock.here().millis() - before;
+                let close = (0..=LONGEST_ROUND_TRIP_MS).contains(&round_trip);
+                Ok(close.then_some(there - before - round_trip / 2))
             }
         }
     }
@@ -357,6 +391,10 @@ where
     loop {
         let mut conn = Conn::pg_tx(pool.begin().await?);
         let result = match unit(&mut conn).await {
+            Ok(value) if Guard::AckAfterCommit.is_broken() => {
+                tokio::spawn(conn.commit());
+                Ok(value)
+            }
             Ok(value) => conn.commit().await.map(|()| value),
             Err(error) => {
                 conn.rollback().await;

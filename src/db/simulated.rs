@@ -84,9 +84,7 @@ impl Shared {
         let station = Arc::new(Station { shared: self.clone(), fate });
         let conn = Conn::simulated(station.link()?);
         let writer = Writer::over(conn, &self.options, None);
-        Ok(Db {
-            engine: Engine::Sqlite { readers: Readers::Simulated(station), writer: Some(writer) },
-        })
+        Ok(Db::of(Engine::Sqlite { readers: Readers::Simulated(station), writer: Some(writer) }))
     }
 
     fn connection(&self) -> Result<SqliteConnection, DbError> {

@@ -160,51 +160,76 @@ async fn drain(
     }
 }
 
-/// One transaction for the whole group. If it is lost (disk full, I/O error), the units run again one by one, so that one
-/// unit's trouble is not another's.
+/// Why a group's transaction is gone.
+enum Lost {
+    /// It could not begin: nothing has run, and no unit is at fault.
+    NotBegun(DbError),
+    /// It was lost on the way (disk full, I/O error).
+    OnTheWay(DbError),
+}
+
+impl From<Lost> for DbError {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::NotBegun(error) | Lost::OnTheWay(error) => error,
+        }
+    }
+}
+
+/// One transaction for the whole group. If it is lost on the way, the units run again one by one, so that one unit's
+/// trouble is not another's. If it cannot begin, all are refused at once: each would wait as long again for the same.
 async fn commit_group(conn: &mut Conn, mut group: Vec<Box<dyn Work>>) {
     match try_group(conn, &mut group).await {
-        Ok(outcomes) => {
-            for (unit, outcome) in group.into_iter().zip(outcomes) {
-                unit.finish(outcome);
-            }
-            commit_late(conn).await;
-        }
-        Err(lost) if group.len() == 1 => {
-            if let Some(unit) = group.pop() {
-                unit.finish(Err(lost));
-            }
-        }
-        Err(_) => {
-            for unit in group {
-                let mut alone = [unit];
-                let outcome = try_group(conn, &mut alone)
-                    .await
-                    .and_then(|mut outcomes| outcomes.pop().unwrap_or(Err(DbError::Closed)));
-                let [unit] = alone;
-                unit.finish(outcome);
-                commit_late(conn).await;
+        Ok(outcomes) => finish(group, outcomes),
+        Err(Lost::NotBegun(error)) => refuse(group, error),
+        Err(Lost::OnTheWay(error)) if group.len() == 1 => refuse(group, error),
+        Err(Lost::OnTheWay(_)) => {
+            let mut units = group.into_iter();
+            while let Some(unit) = units.next() {
+                let mut alone = vec![unit];
+                match try_group(conn, &mut alone).await {
+                    Ok(outcomes) => finish(alone, outcomes),
+                    Err(Lost::OnTheWay(error)) => refuse(alone, error),
+                    Err(Lost::NotBegun(error)) => {
+                        alone.extend(units.by_ref());
+                        refuse(alone, error);
+                    }
+                }
             }
         }
     }
 }
 
-/// With the guard broken, callers have heard before this.
-async fn commit_late(conn: &mut Conn) {
-    if Guard::AckAfterCommit.is_broken() {
-        let _too_late = sql("COMMIT").execute(conn).await;
+fn finish(group: Vec<Box<dyn Work>>, outcomes: Vec<Result<(), DbError>>) {
+    for (unit, outcome) in group.into_iter().zip(outcomes) {
+        unit.finish(outcome);
+    }
+}
+
+/// The first hears the error itself, the others its name.
+fn refuse(group: Vec<Box<dyn Work>>, error: DbError) {
+    let name = error.trouble().unwrap_or("lost");
+    let mut error = Some(error);
+    for unit in group {
+        unit.finish(Err(error.take().unwrap_or(DbError::Unavailable(name))));
     }
 }
 
 async fn try_group(
     conn: &mut Conn,
-    group: &mut [Box<dyn Work>],
-) -> Result<Vec<Result<(), DbError>>, DbError> {
-    let result = run_group(conn, group).await;
-    match result {
+    group: &mut Vec<Box<dyn Work>>,
+) -> Result<Vec<Result<(), DbError>>, Lost> {
+    sql("BEGIN IMMEDIATE").execute(conn).await.map_err(Lost::NotBegun)?;
+    match run_group(conn, group).await {
         Ok((outcomes, actions)) => {
             for action in actions {
-                action();
+                // What somebody wants done afterwards must not end the writer.
+                if std::panic::catch_unwind(AssertUnwindSafe(action)).is_err() {
+                    tracing::error!(
+                        error.code = "panicked",
+                        "what was to be done after a commit panicked"
+                    );
+                }
             }
             Ok(outcomes)
         }
@@ -212,15 +237,14 @@ async fn try_group(
             conn.take_after_commit();
             // Already rolled back by the engine, or about to be.
             let _none = sql("ROLLBACK").execute(conn).await;
-            Err(error)
+            Err(Lost::OnTheWay(error))
         }
     }
 }
 
 type GroupRun = (Vec<Result<(), DbError>>, Vec<AfterCommit>);
 
-async fn run_group(conn: &mut Conn, group: &mut [Box<dyn Work>]) -> Result<GroupRun, DbError> {
-    sql("BEGIN IMMEDIATE").execute(conn).await?;
+async fn run_group(conn: &mut Conn, group: &mut Vec<Box<dyn Work>>) -> Result<GroupRun, DbError> {
     let mut outcomes = Vec::with_capacity(group.len());
     let mut actions = Vec::new();
     for unit in group.iter_mut() {
@@ -241,8 +265,9 @@ async fn run_group(conn: &mut Conn, group: &mut [Box<dyn Work>]) -> Result<Group
             }
         }
     }
-    if !Guard::AckAfterCommit.is_broken() {
-        sql("COMMIT").execute(conn).await?;
+    if Guard::AckAfterCommit.is_broken() {
+        finish(std::mem::take(group), outcomes.iter().map(|_| Ok(())).collect());
     }
+    sql("COMMIT").execute(conn).await?;
     Ok((outcomes, actions))
 }

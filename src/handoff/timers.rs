@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::clock::Timestamp;
 use crate::conversation::{CommitError, Conversations, store};
 use crate::db::DbError;
+use crate::health::Pulse;
 use crate::ids::{ConversationId, WorkspaceId};
 
 /// How often due timers are looked for whatever happens (other nodes, changed policies).
@@ -53,27 +53,26 @@ impl Timers {
         Self { conversations, troubles: Arc::default() }
     }
 
-    /// Starts the loop on the tracker; it ends when `stop` is cancelled.
-    pub fn start(self, tracker: &TaskTracker, stop: CancellationToken) {
-        tracker.spawn(async move {
-            while !stop.is_cancelled() {
-                let wait = match self.fire_due().await {
-                    // There may be more.
-                    Ok(fired) if fired >= ROUND as usize => continue,
-                    Ok(_) => self.until_next().await,
-                    Err(error) => {
-                        tracing::warn!(%error, "due timers could not be read");
-                        POLL
-                    }
-                };
-                tokio::select! {
-                    biased;
-                    () = stop.cancelled() => {}
-                    () = self.conversations.wire().timer_set.notified() => {}
-                    () = sleep(wait) => {}
+    /// Fires what is due until `stop` is cancelled.
+    pub async fn run(self, stop: CancellationToken, pulse: Pulse) {
+        while !stop.is_cancelled() {
+            pulse.beat();
+            let wait = match self.fire_all(&pulse).await {
+                // There may be more.
+                Ok(fired) if fired >= ROUND as usize => continue,
+                Ok(_) => self.until_next().await,
+                Err(error) => {
+                    tracing::warn!(%error, "due timers could not be read");
+                    POLL
                 }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = self.conversations.wire().timer_set.notified() => {}
+                () = sleep(wait) => {}
             }
-        });
+        }
     }
 
     async fn until_next(&self) -> Duration {
@@ -91,6 +90,10 @@ impl Timers {
     /// # Errors
     /// When due timers cannot be read; a failure of one conversation is logged and sets that one aside.
     pub async fn fire_due(&self) -> Result<usize, DbError> {
+        self.fire_all(&Pulse::default()).await
+    }
+
+    async fn fire_all(&self, pulse: &Pulse) -> Result<usize, DbError> {
         let now = self.conversations.clock().now();
         let aside = self.aside(now);
         // Those set aside come first in the order of time, so they must not use up the round.
@@ -102,6 +105,7 @@ impl Timers {
                 continue;
             }
             fired += usize::from(self.fire(workspace, id, now).await);
+            pulse.beat();
         }
         Ok(fired)
     }

@@ -10,6 +10,7 @@ use crate::conversation::Heard;
 use crate::db::sql;
 use crate::db::testing::databases;
 use crate::handoff::testing::Shop;
+use crate::health::Pulse;
 
 const DEADLINE: Duration = Duration::from_secs(600);
 
@@ -74,7 +75,7 @@ async fn the_loop_fires_and_stops_when_told() {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         shop.visitor(None, "en").await.asks_for_person().await;
         shop.clock.advance(DEADLINE);
-        Timers::new(shop.conversations.clone()).start(&tracker, stop.clone());
+        tracker.spawn(Timers::new(shop.conversations.clone()).run(stop.clone(), Pulse::default()));
         let mut missed = false;
         while !missed {
             let Ok(Heard::Changed(change)) = heard.recv().await else { continue };

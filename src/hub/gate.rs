@@ -32,7 +32,7 @@ impl Gate {
     /// Runs `publish` if the gate is open, and remembers that something was released. Returns whether it ran.
     pub fn release(&self, publish: impl FnOnce()) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.shut {
+        if state.shut && !Guard::Gate.is_broken() {
             return false;
         }
         state.released = true;

@@ -1,9 +1,11 @@
 //! The feeds of this node: one task for each workspace with a socket open ([`super::pump`]), and who joins and looks.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 
@@ -119,7 +121,15 @@ impl Feeds {
             let viewers = Viewers::default();
             let heard = state.conversations.wire().agents.subscribe(workspace);
             let pump = Pump::new(state, workspace, out.clone(), viewers.clone());
-            state.tasks.spawn(pump.run(heard, asked));
+            let pumping = AssertUnwindSafe(pump.run(heard, asked)).catch_unwind();
+            let all = Arc::clone(&state.feeds);
+            state.tasks.spawn(async move {
+                if pumping.await.is_err() {
+                    tracing::error!(error.code = "panicked", "the feed of a workspace starts over");
+                    // Its sockets end with it, come back, and resume on a feed that works.
+                    all.with(|feeds| feeds.remove(&workspace));
+                }
+            });
             feeds.insert(workspace, Feed { out, told, viewers });
             receiver
         })

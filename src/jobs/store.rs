@@ -1,5 +1,7 @@
 //! All SQL of jobs. Workers work for every workspace; whoever orders or asks names theirs.
 
+use std::time::Duration;
+
 use sqlx::FromRow;
 
 use super::Job;
@@ -7,6 +9,9 @@ use super::retry::MAX_ATTEMPTS;
 use crate::clock::Timestamp;
 use crate::db::{Conn, DbError, sql, stored};
 use crate::ids::{ConversationId, JobId, NodeId, WorkspaceId};
+
+/// How long a job that was given up is shown to operators.
+const KEEP_PARKED: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// Work on a conversation that is to be ordered.
 #[derive(Debug, Clone)]
@@ -243,6 +248,43 @@ pub async fn end_leases_of_others(
     sql("UPDATE job SET lease_until = $2 WHERE status = 'running' AND (node IS NULL OR node <> $1)")
         .bind(node)
         .bind(now)
+        .execute(conn)
+        .await
+}
+
+/// Jobs of one kind that were given up for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parked {
+    /// What they were to do.
+    pub kind: String,
+    /// Why the last try failed.
+    pub error: String,
+    /// How many.
+    pub jobs: u64,
+}
+
+/// Every job that was given up, of every workspace: for whoever runs the installation.
+///
+/// # Errors
+/// When the database is away.
+pub async fn parked(conn: &mut Conn) -> Result<Vec<Parked>, DbError> {
+    let rows: Vec<(String, String, i64)> =
+        sql("SELECT kind, COALESCE(last_error, 'unknown'), COUNT(*) FROM job
+         WHERE status = 'failed' GROUP BY kind, COALESCE(last_error, 'unknown') ORDER BY kind, 2")
+        .all(conn)
+        .await?;
+    let parked =
+        |(kind, error, jobs)| Parked { kind, error, jobs: u64::try_from(jobs).unwrap_or(0) };
+    Ok(rows.into_iter().map(parked).collect())
+}
+
+/// Removes jobs that were given up long ago.
+///
+/// # Errors
+/// When the database is away.
+pub async fn sweep(conn: &mut Conn, now: Timestamp) -> Result<u64, DbError> {
+    sql("DELETE FROM job WHERE status = 'failed' AND created_at <= $1")
+        .bind(now - KEEP_PARKED)
         .execute(conn)
         .await
 }

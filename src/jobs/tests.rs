@@ -14,6 +14,7 @@ use super::*;
 use crate::clock::{Clock, Timestamp};
 use crate::db::testing::databases;
 use crate::db::{Db, sql};
+use crate::health::Pulse;
 use crate::ids::{Ids, NodeId};
 
 /// A shop with one conversation, and jobs about it.
@@ -283,11 +284,9 @@ async fn the_loop_wakes_and_stops_when_told() {
         let handler = Arc::new(Scripted::default());
         let (bell, tracker, stop) =
             (Arc::new(Bell::default()), TaskTracker::new(), CancellationToken::new());
-        shop.worker().with("brief", handler.clone()).start(
-            Arc::clone(&bell),
-            &tracker,
-            stop.clone(),
-        );
+        let worker = shop.worker().with("brief", handler.clone());
+        let (tasks, halt) = (tracker.clone(), stop.clone());
+        tracker.spawn(worker.run(Arc::clone(&bell), tasks, halt, Pulse::default()));
         shop.order("brief").await;
         bell.0.notify_one();
         handler.done.notified().await;

@@ -15,6 +15,7 @@ use super::retry::pause_after;
 use super::{Handler, Job, JobError, store};
 use crate::clock::{Clock, Timestamp};
 use crate::db::{Db, DbError};
+use crate::health::Pulse;
 use crate::ids::NodeId;
 
 /// How many jobs run at once: they mostly wait for a model, and answering visitors goes first.
@@ -86,13 +87,16 @@ impl Worker {
             .await
     }
 
-    /// Starts the loop on the tracker; it ends when `stop` is cancelled and the running jobs have ended or were put back.
-    pub fn start(self, woken: Arc<impl Woken>, tracker: &TaskTracker, stop: CancellationToken) {
-        tracker.spawn(self.run(woken, tracker.clone(), stop));
-    }
-
-    async fn run(self, woken: Arc<impl Woken>, tracker: TaskTracker, stop: CancellationToken) {
+    /// Takes jobs until `stop` is cancelled; running ones go on on the tracker until they have ended or were put back.
+    pub async fn run(
+        self,
+        woken: Arc<impl Woken>,
+        tracker: TaskTracker,
+        stop: CancellationToken,
+        pulse: Pulse,
+    ) {
         while !stop.is_cancelled() {
+            pulse.beat();
             let wait = match self.take(&tracker, &stop).await {
                 // There may be more.
                 Ok(taken) if taken > 0 && self.free.available_permits() > 0 => continue,

@@ -91,6 +91,27 @@ impl Knowledge {
         limit: usize,
         reader: Reader,
     ) -> Result<Searched<Passage>, KnowledgeError> {
+        let found = self.find(workspace, bases, query, locale, limit, reader).await;
+        if let Some(part) = &self.part {
+            match &found {
+                Ok(searched) if searched.degraded.is_some() => part.fails("degraded"),
+                Ok(_) => part.works(),
+                Err(KnowledgeError::Db(_)) => part.fails("database"),
+                Err(_) => part.fails("index"),
+            }
+        }
+        found
+    }
+
+    async fn find(
+        &self,
+        workspace: WorkspaceId,
+        bases: &[KnowledgeBaseId],
+        query: &str,
+        locale: Option<&str>,
+        limit: usize,
+        reader: Reader,
+    ) -> Result<Searched<Passage>, KnowledgeError> {
         let (current, dense) =
             tokio::join!(self.follower.open(workspace, bases), self.embedded(query));
         let Current { reading, languages } = current?;

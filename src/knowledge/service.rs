@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::db::{Db, DbError};
+use crate::health::Part;
 use crate::ids::{ArticleId, Ids, KnowledgeBaseId, WorkspaceId};
 use crate::text::ENCODING;
 
@@ -82,6 +83,7 @@ pub struct Knowledge {
     pub(super) embedder: Option<Arc<dyn Embedder>>,
     pub(super) index: Arc<dyn VectorIndex>,
     pub(super) follower: Arc<Follower>,
+    pub(super) part: Option<Part>,
 }
 
 impl Knowledge {
@@ -103,7 +105,13 @@ impl Knowledge {
         let encoder = encoder_name(embedder.as_deref());
         let source = Arc::new(DatabaseSource { db: db.clone(), encoder });
         let follower = Arc::new(Follower::new(db.clone(), Arc::clone(&index), source));
-        Self { db, clock, ids, embedder, index, follower }
+        Self { db, clock, ids, embedder, index, follower, part: None }
+    }
+
+    /// Reports how searches end.
+    #[must_use]
+    pub fn reporting(self, part: Part) -> Self {
+        Self { part: Some(part), ..self }
     }
 
     /// Makes a knowledge base.

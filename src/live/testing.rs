@@ -27,6 +27,7 @@ use crate::conversation::{
     Words,
 };
 use crate::db::Db;
+use crate::health::Health;
 use crate::ids::{AgentId, AssistantId, ContactId, ConversationId, Ids, InboxId, WorkspaceId};
 use crate::knowledge::Knowledge;
 use crate::model::prompt::Prompts;
@@ -65,8 +66,9 @@ pub(crate) async fn world_with(db: Db, adjust: impl FnOnce(&mut AppState)) -> Wo
 async fn minds(conversations: &Conversations) -> Minds {
     let config = Config::default();
     let clock = conversations.clock().clone();
-    let embedder = server::embedder(&config.embeddings).await.expect("no embedder");
-    let models = Arc::new(server::models(&config).expect("the built-in model"));
+    let health = Health::new(clock.clone());
+    let embedder = server::embedder(&config.embeddings, &health).await.expect("no embedder");
+    let models = Arc::new(server::models(&config, &health).expect("the built-in model"));
     let knowledge = Knowledge::new(conversations.db().clone(), clock.clone(), Ids, embedder);
     let prompts = Arc::new(Prompts::embedded().expect("prompts"));
     let limits = Limits { budget: Duration::from_secs(30), judge: Duration::from_secs(3) };

@@ -17,6 +17,7 @@ pub mod prompt;
 pub mod scripted;
 mod set;
 pub mod tokens;
+mod watched;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ use tokens::{Calibration, TokenBudget};
 
 pub use error::ModelError;
 pub use set::{BUILT_IN, DEFAULT, ModelSet, Models};
+pub use watched::Watched;
 
 /// The longest answer that is read from a model, in bytes; a longer one is [`ModelError::TooLong`].
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
@@ -64,6 +66,9 @@ pub trait ChatModel: Send + Sync {
     /// # Errors
     /// Any [`ModelError`], here or as the stream's last item.
     async fn stream(&self, request: &ChatRequest) -> Result<ChatStream, ModelError>;
+
+    /// Told when whoever asked has stopped waiting because no answer came in time.
+    fn kept_waiting(&self) {}
 }
 
 /// An answer as it comes.

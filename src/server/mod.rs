@@ -1,8 +1,12 @@
 //! One running server: everything built from the configuration, started and stopped in order.
 
+mod connections;
 mod index;
 mod models;
 mod pages;
+mod ready;
+mod supervise;
+mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,14 +14,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use connections::{Connections, Patience, most_connections};
 pub use index::{index, qdrant};
 pub use models::{embedder, models};
+use supervise::{Keeper, Shift};
 
 use crate::access::AccessState;
 use crate::api;
@@ -29,6 +34,7 @@ use crate::config::Config;
 use crate::conversation::{Conversations, Pace, Wire};
 use crate::db::{Db, EngineKind};
 use crate::handoff::Timers;
+use crate::health::{Health, Kind};
 use crate::ids::Ids;
 use crate::knowledge::Knowledge;
 use crate::live::LiveSettings;
@@ -41,6 +47,8 @@ use crate::{jobs, turn};
 const GRACE: Duration = Duration::from_secs(10);
 /// How often what has expired is swept out.
 const SWEEP: Duration = Duration::from_secs(3_600);
+/// How often the sweep looks whether it is time.
+const SWEEP_LOOK: Duration = Duration::from_secs(10);
 
 /// What a test or the demo gives a server beside its configuration.
 #[derive(Default)]
@@ -71,18 +79,22 @@ pub async fn build(config: &Config, extras: &Extras) -> anyhow::Result<Built> {
     let db =
         Db::open(config.database.url.expose()).await.context("the database cannot be opened")?;
     crate::db::migrate(&db).await.context("the database cannot be brought up to date")?;
-    clock.follow(db.clock_lead_millis(clock.now()).await?);
+    if let Some(lead) = db.clock_lead_millis(&clock).await? {
+        clock.follow(lead);
+    }
+    let health = Health::new(clock.clone());
     let prompts = Arc::new(load_prompts(config)?);
-    let embedder = models::embedder(&config.embeddings)
+    let embedder = models::embedder(&config.embeddings, &health)
         .await
         .context("the embedding model does not answer: check [embeddings]")?;
-    let mut named = models::models(config).context("a model endpoint cannot be set up")?;
+    let mut named = models::models(config, &health).context("a model endpoint cannot be set up")?;
     for (name, set) in &extras.models {
         named = named.with_named(name, set.clone());
     }
     let models = Arc::new(named);
     let index = index::index(config, embedder.as_deref()).context("check [index]")?;
-    let knowledge = Knowledge::with_index(db.clone(), clock.clone(), ids, embedder, index);
+    let knowledge = Knowledge::with_index(db.clone(), clock.clone(), ids, embedder, index)
+        .reporting(health.part(Kind::Index, "search"));
     let pace = Pace {
         debounce_ms: config.turn.debounce_ms,
         max_supersedes: config.turn.max_supersedes,
@@ -115,7 +127,7 @@ pub async fn build(config: &Config, extras: &Extras) -> anyhow::Result<Built> {
         max_sockets: config.limits.max_sockets.get().min(Semaphore::MAX_PERMITS),
         ..LiveSettings::default()
     };
-    let state = AppState::new(conversations, access, minds).with_live(live);
+    let state = AppState::new(conversations, access, minds).with_live(live).with_health(health);
     Ok(Built { state, config: config.clone() })
 }
 
@@ -135,7 +147,6 @@ pub struct Running {
     pub address: SocketAddr,
     /// What handlers share.
     pub state: AppState,
-    serving: JoinHandle<std::io::Result<()>>,
 }
 
 impl Built {
@@ -175,30 +186,37 @@ impl Built {
                 tracing::info!(turns, jobs, "work that an earlier process left is taken over");
             }
         }
-        worker.start(wire, &tasks, stop.clone());
-        Timers::new(conversations.clone()).start(&tasks, stop.clone());
+        let router = router(&state, &config, beside)?;
         let turns = TurnWorker::new(
             conversations.clone(),
             state.minds.producer.clone(),
-            Arc::new(Published(db)),
+            Arc::new(Published(db.clone())),
             config.turn.concurrent.get(),
             tasks.clone(),
             stop.clone(),
         );
-        tasks.spawn(turns.run());
+        let timers = Timers::new(conversations.clone());
+        let connections = Connections::new(Patience::default(), most_connections());
+        let (access, listener) = (state.access.clone(), Arc::new(listener));
         let knowledge = state.minds.producer.knowledge.clone();
-        tasks.spawn(sweep(state.access.clone(), knowledge, stop.clone()));
+        let clock = conversations.clock().clone();
+        let database = state.health.part(Kind::Database, "database");
+        let keeper = Keeper::new(state.health.clone(), tasks.clone(), stop);
+        keeper.keep("turns", move |shift| turns.clone().run(shift.pulse));
+        keeper.keep("timers", move |shift| timers.clone().run(shift.stop, shift.pulse));
+        keeper.keep("jobs", move |shift| {
+            worker.clone().run(Arc::clone(&wire), shift.tasks, shift.stop, shift.pulse)
+        });
+        keeper.keep("sweep", move |shift| sweep(access.clone(), knowledge.clone(), shift));
+        keeper.keep("watch", move |shift| {
+            watch::run(db.clone(), clock.clone(), database.clone(), shift.stop, shift.pulse)
+        });
+        keeper.keep("serving", move |shift| {
+            let (connections, listener) = (Arc::clone(&connections), Arc::clone(&listener));
+            connections.serve(listener, router.clone(), shift.stop, shift.pulse)
+        });
         tasks.spawn(crate::model::tokens::warm());
-        let router = router(&state, &config, beside)?;
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        // Small frames must not wait for a delayed acknowledgement.
-        let listener = listener.tap_io(|stream| {
-            let _old_kernel = stream.set_nodelay(true);
-        });
-        let serving = tokio::spawn(async move {
-            axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
-        });
-        Ok(Running { address, state, serving })
+        Ok(Running { address, state })
     }
 }
 
@@ -208,7 +226,6 @@ impl Running {
         self.state.shutdown.cancel();
         self.state.tasks.close();
         let ended = tokio::time::timeout(GRACE, async {
-            let _served = self.serving.await;
             self.state.tasks.wait().await;
         })
         .await;
@@ -239,30 +256,40 @@ fn router(state: &AppState, config: &Config, beside: Option<Router>) -> anyhow::
     Ok(api::dress(router, api::Limits::from(&config.limits), state.conversations.clock()))
 }
 
-/// Removes sessions and visitor tokens that have expired, and what indexes need no more.
-async fn sweep(access: AccessState, knowledge: Knowledge, stop: CancellationToken) {
-    loop {
-        let now = access.clock.now();
-        let swept = access
-            .db
-            .write(move |conn| {
-                Box::pin(async move {
-                    let sessions = crate::access::session::sweep(conn, now).await?;
-                    Ok(sessions + crate::access::visitor::sweep(conn, now).await?)
-                })
-            })
-            .await;
-        match swept {
-            Ok(0) => {}
-            Ok(rows) => tracing::debug!(rows, "what has expired was removed"),
-            Err(error) => tracing::warn!(error = %error, "what has expired could not be removed"),
-        }
-        if let Err(error) = knowledge.prune_tombstones().await {
-            tracing::warn!(error = %error, "old tombstones of chunks could not be removed");
+/// Removes what has expired: sessions, visitor tokens, jobs that were given up long ago, and what indexes need no more.
+async fn sweep(access: AccessState, knowledge: Knowledge, shift: Shift) {
+    let mut due = Instant::now();
+    while !shift.stop.is_cancelled() {
+        shift.pulse.beat();
+        if Instant::now() >= due {
+            due = Instant::now() + SWEEP;
+            sweep_once(&access).await;
+            if let Err(error) = knowledge.prune_tombstones().await {
+                tracing::warn!(error = %error, "old tombstones of chunks could not be removed");
+            }
         }
         tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP) => {}
+            () = shift.stop.cancelled() => {}
+            () = tokio::time::sleep(SWEEP_LOOK) => {}
         }
+    }
+}
+
+async fn sweep_once(access: &AccessState) {
+    let now = access.clock.now();
+    let swept = access
+        .db
+        .write(move |conn| {
+            Box::pin(async move {
+                let sessions = crate::access::session::sweep(conn, now).await?;
+                let tokens = crate::access::visitor::sweep(conn, now).await?;
+                Ok(sessions + tokens + jobs::store::sweep(conn, now).await?)
+            })
+        })
+        .await;
+    match swept {
+        Ok(0) => {}
+        Ok(rows) => tracing::debug!(rows, "what has expired was removed"),
+        Err(error) => tracing::warn!(error = %error, "what has expired could not be removed"),
     }
 }

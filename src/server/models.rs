@@ -7,20 +7,23 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::config::{self, Config, EmbeddingProvider, Embeddings, Endpoint};
+use crate::health::{Health, Kind, Part};
 use crate::knowledge::{EmbedError, EmbedPurpose, Embedder};
 use crate::model::builtin::BuiltIn;
 use crate::model::openai::{ApiKey, EmbedderSettings, OpenAiEmbedder, OpenAiModel, OpenAiSettings};
-use crate::model::{ChatModel, ModelError, ModelSet, Models};
+use crate::model::{ChatModel, ModelError, ModelSet, Models, Watched};
 
 /// The models that the configuration names.
 ///
 /// # Errors
 /// When an endpoint's client cannot be set up.
-pub fn models(config: &Config) -> Result<Models, ModelError> {
+pub fn models(config: &Config, health: &Health) -> Result<Models, ModelError> {
     let built_in: Arc<dyn ChatModel> = Arc::new(BuiltIn);
     let mut by_name: BTreeMap<&str, Arc<dyn ChatModel>> = BTreeMap::new();
     for (name, endpoint) in &config.models.endpoints {
-        by_name.insert(name, Arc::new(OpenAiModel::new(settings(endpoint))?));
+        let model: Arc<dyn ChatModel> = Arc::new(OpenAiModel::new(settings(endpoint))?);
+        let part = health.part(Kind::Model, name);
+        by_name.insert(name, Arc::new(Watched::new(model, part)));
     }
     let named = |name: &str| by_name.get(name).unwrap_or(&built_in).clone();
     let chosen = &config.models;
@@ -56,7 +59,10 @@ fn settings(endpoint: &Endpoint) -> OpenAiSettings {
 ///
 /// # Errors
 /// When its client cannot be set up, or the server does not answer a first text.
-pub async fn embedder(config: &Embeddings) -> Result<Option<Arc<dyn Embedder>>, ModelError> {
+pub async fn embedder(
+    config: &Embeddings,
+    health: &Health,
+) -> Result<Option<Arc<dyn Embedder>>, ModelError> {
     let (EmbeddingProvider::Openai, Some(url), Some(model)) =
         (config.provider, &config.base_url, &config.model)
     else {
@@ -71,12 +77,14 @@ pub async fn embedder(config: &Embeddings) -> Result<Option<Arc<dyn Embedder>>, 
         Some(known) => known,
         None => remote.embed(&["hello".to_owned()]).await?.first().map_or(0, Vec::len),
     };
-    Ok(Some(Arc::new(Remote { remote, dimensions })))
+    let part = health.part(Kind::Model, "embeddings");
+    Ok(Some(Arc::new(Remote { remote, dimensions, part })))
 }
 
 struct Remote {
     remote: OpenAiEmbedder,
     dimensions: usize,
+    part: Part,
 }
 
 #[async_trait]
@@ -94,7 +102,12 @@ impl Embedder for Remote {
         texts: &[String],
         _purpose: EmbedPurpose,
     ) -> Result<Vec<Vec<f32>>, EmbedError> {
-        self.remote.embed(texts).await.map_err(|error| EmbedError {
+        let embedded = self.remote.embed(texts).await;
+        match &embedded {
+            Ok(_) => self.part.works(),
+            Err(error) => self.part.fails(error.code()),
+        }
+        embedded.map_err(|error| EmbedError {
             reason: error.to_string(),
             retryable: error.is_retryable(),
         })

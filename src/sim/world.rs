@@ -25,6 +25,7 @@ use crate::db::simulated::Shared;
 use crate::db::{Db, DbError, sql};
 use crate::handoff::Timers;
 use crate::handoff::testing::Shop;
+use crate::health::Pulse;
 use crate::ids::{AgentId, ContactId, Ids, MessageId};
 use crate::jobs;
 use crate::knowledge::article::ArticleDraft;
@@ -219,12 +220,14 @@ impl World {
             let ear = wire.visitors.subscribe((self.shop.inbox, *contact));
             self.sim.listen(node.power.life, ear);
         }
-        worker.start(Arc::clone(&wire), &node.tasks, node.stop.clone());
-        Timers::new(conversations.clone()).start(&node.tasks, node.stop.clone());
         let (tasks, stop) = (node.tasks.clone(), node.stop.clone());
+        let jobs = worker.run(Arc::clone(&wire), tasks.clone(), stop.clone(), Pulse::default());
+        node.tasks.spawn(jobs);
+        let timers = Timers::new(conversations.clone());
+        node.tasks.spawn(timers.run(stop.clone(), Pulse::default()));
         let turns =
             TurnWorker::new(conversations, producer, Arc::new(Published(db)), PLACES, tasks, stop);
-        node.tasks.spawn(turns.run());
+        node.tasks.spawn(turns.run(Pulse::default()));
         self.sim.note(&format!("node {place}.{life} started"));
         self.slot(place, |slot| slot.node = Some(Arc::clone(&node)));
         super::visitor::watch(self, &node);

@@ -204,7 +204,11 @@ impl Producer {
                 tokio::select! {
                     biased;
                     () = out.stopped().cancelled() => break Written::Stopped,
-                    () = tokio::time::sleep_until(deadline) => break Written::Failed(ModelError::Timeout),
+                    () = tokio::time::sleep_until(deadline) => {
+                        let late = if verdicts.is_none() { &set.judge } else { &set.answer };
+                        late.kept_waiting();
+                        break Written::Failed(ModelError::Timeout);
+                    }
                     spoken = &mut judge, if verdicts.is_none() => {
                         let clear = spoken.verdicts.as_ref().is_ok_and(|all| all.iter().all(|v| !v.fired));
                         verdicts = Some(spoken);
@@ -381,9 +385,13 @@ impl Producer {
         let (request, _shed) = prompt.request(&self.prompts, &budget).map_err(|_| {
             ModelError::BadResponse { why: "the judge's prompt cannot be rendered" }
         })?;
-        let answer = tokio::time::timeout(self.limits.judge, model.complete(&request))
-            .await
-            .unwrap_or(Err(ModelError::Timeout))?;
+        let answer = match tokio::time::timeout(self.limits.judge, model.complete(&request)).await {
+            Ok(answer) => answer?,
+            Err(_) => {
+                model.kept_waiting();
+                return Err(ModelError::Timeout);
+            }
+        };
         spoken.usage = answer.usage;
         prompt.parse(&answer.text)
     }
@@ -564,7 +572,10 @@ async fn stream(
     let mut deltas = match tokio::time::timeout(STALL, model.stream(request)).await {
         Ok(Ok(deltas)) => deltas,
         Ok(Err(error)) => return Written::Failed(error),
-        Err(_) => return Written::Failed(ModelError::Timeout),
+        Err(_) => {
+            model.kept_waiting();
+            return Written::Failed(ModelError::Timeout);
+        }
     };
     let mut first = true;
     loop {
@@ -581,7 +592,10 @@ async fn stream(
             next = tokio::time::timeout(STALL, deltas.next()) => next,
         };
         match next {
-            Err(_) => return Written::Failed(ModelError::Timeout),
+            Err(_) => {
+                model.kept_waiting();
+                return Written::Failed(ModelError::Timeout);
+            }
             Ok(None) => return Written::Failed(ModelError::CutStream),
             Ok(Some(Err(error))) => return Written::Failed(error),
             Ok(Some(Ok(Delta::Text(text)))) => {

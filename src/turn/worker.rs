@@ -4,10 +4,12 @@
 //! under the fence it was made under; a try that cannot commit leaves its lease to end, so that another takes the turn.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use futures_util::FutureExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,10 +19,11 @@ use super::record::Explained;
 use crate::clock::Timestamp;
 use crate::conversation::store::{self, DueTurn, Part};
 use crate::conversation::{
-    Command, CommitError, Conversation, Conversations, Draft, Event, Fence, HandoffCode, Phase,
-    Reply, TurnRecord, VisitorKey, Wire, Words,
+    Command, CommitError, Conversation, Conversations, Draft, Event, Evidence, Fence, HandoffCode,
+    Phase, Reply, TurnRecord, VisitorKey, Wire, Words,
 };
 use crate::db::DbError;
+use crate::health::Pulse;
 use crate::hub::Gate;
 use crate::ids::{AssistantId, ConversationId, MessageId, TurnId, WorkspaceId};
 
@@ -86,9 +89,10 @@ impl TurnWorker {
     }
 
     /// Takes turns until shutdown. Running ones are then parked: their lease ends at once and another node takes them.
-    pub async fn run(self) {
+    pub async fn run(self, pulse: Pulse) {
         let wire = Arc::clone(self.conversations.wire());
         while !self.shutdown.is_cancelled() {
+            pulse.beat();
             let wait = match self.take_due().await {
                 Ok(next) => next
                     .map(|at| at.since(self.conversations.clock().now()))
@@ -126,15 +130,14 @@ impl TurnWorker {
                 continue;
             }
             let worker = self.clone();
+            let taken = Taken { worker: self.clone(), turn: turn.turn, place: Some(place) };
             self.tasks.spawn(async move {
                 if let Err(error) = worker.one(turn).await {
                     tracing::warn!(turn.id = %turn.turn, error = %error, "a turn could not be run");
                     // It is still due: without a pause it would be taken again at once, and again.
                     worker.pause().await;
                 }
-                worker.running.with(|turns| turns.remove(&turn.turn));
-                drop(place);
-                worker.conversations.wire().turn_due.notify_one();
+                drop(taken);
             });
         }
         // Turns that run here are not news; those that wait for a place wake us when one is free.
@@ -165,19 +168,14 @@ impl TurnWorker {
 
     /// Leases and runs one turn.
     async fn one(&self, due: DueTurn) -> Result<(), CommitError> {
-        let gates = &self.conversations.wire().gates;
-        let gate = gates.open(due.turn, due.attempt + 1);
-        let leased = self.lease(due).await;
-        let result = match leased {
-            Ok(Some((fence, conversation))) => {
+        let gate = self.conversations.wire().gates.open(due.turn, due.attempt + 1);
+        match self.lease(due).await? {
+            Some((fence, conversation)) => {
                 gate.leased();
                 self.attempt(due, fence, conversation, &gate).await
             }
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        gates.forget(due.turn);
-        result
+            None => Ok(()),
+        }
     }
 
     async fn lease(&self, due: DueTurn) -> Result<Option<(Fence, Conversation)>, CommitError> {
@@ -215,14 +213,15 @@ impl TurnWorker {
             conversation: c.id,
             fence,
         };
-        let producing = self.producer.produce(&plan, &out);
+        // What breaks in the making of a reply breaks at every try: a person is asked instead.
+        let producing = AssertUnwindSafe(self.producer.produce(&plan, &out)).catch_unwind();
         tokio::pin!(producing);
         let every = self.conversations.turn_lease() / RENEWALS;
         let mut renew = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         let (produced, explained) = loop {
             tokio::select! {
                 biased;
-                done = &mut producing => break done,
+                done = &mut producing => break done.unwrap_or_else(|_| self.panicked(due)),
                 () = self.shutdown.cancelled() => {
                     self.park(due, fence).await;
                     return Ok(());
@@ -249,6 +248,26 @@ impl TurnWorker {
             "turn ended",
         );
         self.conclude(due, fence, produced, explained).await
+    }
+
+    /// The end of a try that panicked; what the visitor may have read is kept.
+    fn panicked(&self, due: DueTurn) -> (Produced, Explained) {
+        tracing::error!(turn.id = %due.turn, error.code = "panicked", "a turn is handed to a person");
+        let draft = self.conversations.wire().drafts.of(due.conversation);
+        let released = draft.filter(|draft| draft.turn == due.turn);
+        let released = released.map(|draft| (draft.text.trim_end().to_owned(), Vec::new()));
+        let explained = Explained {
+            outcome: "failed".to_owned(),
+            error: Some("panicked".to_owned()),
+            released: released.as_ref().map(|(text, _)| text.clone()),
+            ..Explained::default()
+        };
+        let failed = Produced::Failed {
+            reason: HandoffCode::ModelFailed,
+            evidence: Evidence::default(),
+            released,
+        };
+        (failed, explained)
     }
 
     async fn plan(&self, c: &Conversation) -> Result<Option<Plan>, DbError> {
@@ -368,6 +387,25 @@ impl TurnWorker {
         if let Err(error) = parked {
             tracing::warn!(turn.id = %due.turn, error = %error, lease_ms = self.conversations.turn_lease().as_millis(), "a turn could not be parked; its lease ends by itself");
         }
+    }
+}
+
+/// A turn that runs here, and the place it takes; dropping it makes room for the next.
+struct Taken {
+    worker: TurnWorker,
+    turn: TurnId,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let wire = self.worker.conversations.wire();
+        // Before the turn may be taken again: its next try has a gate of its own.
+        wire.gates.forget(self.turn);
+        self.worker.running.with(|turns| turns.remove(&self.turn));
+        // Before anybody is woken: who wakes looks for a free place.
+        drop(self.place.take());
+        wire.turn_due.notify_one();
     }
 }
 

@@ -49,7 +49,7 @@ async fn a_backup_under_load_goes_on_in_either_engine(engine: Engine) {
         if target == Engine::Postgres && !has_postgres() {
             continue;
         }
-        moves(engine, target).await;
+        Box::pin(moves(engine, target)).await;
     }
 }
 

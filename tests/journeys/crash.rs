@@ -19,28 +19,20 @@
 //! The process is `baton serve` on a database that the test has filled, since `baton demo` hashes three passwords at every
 //! start. Starting takes some hundred milliseconds in a debug build; the longest is printed.
 
-use std::path::PathBuf;
-use std::process::Stdio;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use baton::conversation::TURN_LEASE;
-use baton::db::{Db, sql};
 use baton::ids::{Ids, NodeId};
 use baton::model::Task;
-use baton::model::scripted::{Behaviour, Gate, Rule, Script, ScriptedServer};
-use baton::server::{self, Extras};
+use baton::model::scripted::{Behaviour, Gate, Rule, Script};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, SqliteConnection};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdout, Command};
 
 use crate::on_both_engines;
-use crate::support::people::{conversation_of, fresh_client_id};
-use crate::support::world::{Business, configuration, found, http};
-use crate::support::{Agent, Engine, Live, PATIENCE, Place, Setup, Visitor, kind_is, prompts};
+use crate::support::people::fresh_client_id;
+use crate::support::{Engine, Launch, Live, PATIENCE, Place, Scene, Visitor, kind_is, say};
 
 /// What the visitor reads in the end.
 const ANSWER: &str =
@@ -61,158 +53,13 @@ fn rounds(engine: Engine) -> usize {
     }
 }
 
-/// One process of ours.
-struct Process {
-    child: Child,
-    origin: String,
-    took: Duration,
-    /// Kept, so that writing to it does not fail.
-    _output: tokio::io::Lines<BufReader<ChildStdout>>,
-}
-
-impl Process {
-    async fn start(place: &Place, model: &ScriptedServer) -> Self {
-        let log = place.folder().join("stderr.log");
-        let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("BATON_") {
-                command.env_remove(&name);
-            }
-        }
-        command
-            .args(["serve", "--port", "0", "--log", "warn", "--model-name", "scripted"])
-            .args(["--database", &place.url, "--model-url", &model.base_url()])
-            .env("BATON_TURN__DEBOUNCE_MS", DEBOUNCE)
-            .env("BATON_TURN__LEASE_MS", LEASE)
-            .env("BATON_LIMITS__VISITOR_SESSIONS_PER_MINUTE", "100000")
-            .current_dir(place.folder())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(stderr.expect("a log file"))
-            .kill_on_drop(true);
-        let started = Instant::now();
-        let mut child = command.spawn().expect("starts baton");
-        let output = child.stdout.take().expect("its output");
-        let mut output = BufReader::new(output).lines();
-        let said = tokio::time::timeout(PATIENCE, async {
-            loop {
-                let line = output.next_line().await.expect("reads its output")?;
-                if let Some(origin) = line.strip_prefix("Baton is running at ") {
-                    return Some(origin.trim_end_matches('/').to_owned());
-                }
-            }
-        });
-        let origin = said.await.ok().flatten();
-        let origin = origin.unwrap_or_else(|| panic!("baton did not start: {}", tail(&log)));
-        Self { child, origin, took: started.elapsed(), _output: output }
-    }
-
-    /// Kills it at once: SIGKILL, nothing can be tidied up.
-    async fn kill(mut self) {
-        self.child.start_kill().expect("kills baton");
-        let ended = self.child.wait().await.expect("waits for its end");
-        assert!(!ended.success(), "baton ended by itself before it was killed");
-    }
-}
-
-fn tail(log: &PathBuf) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_else(|error| error.to_string());
-    let lines: Vec<&str> = text.lines().rev().take(20).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
-}
-
-/// Data that outlives its processes.
-struct Scene {
-    place: Place,
-    model: ScriptedServer,
-    business: Business,
-    http: reqwest::Client,
-    starts: Mutex<Vec<Duration>>,
-    /// Every message that was acknowledged: its id.
-    acknowledged: Mutex<Vec<String>>,
-}
-
-impl Scene {
-    async fn new(engine: Engine) -> Self {
-        let place = Place::fresh(engine).await;
-        let script = Script::instant().with(Rule::on(Task::Answer, Behaviour::say(ANSWER)));
-        let model = ScriptedServer::start(script).await.expect("starts a model");
-        let config = configuration(&place, &model);
-        let built = server::build(&config, &Extras::default()).await.expect("builds");
-        let business = found(&built.state, "Tanah Tinggi Coffee", &Setup::default()).await;
-        built.state.conversations.db().close().await;
-        drop(built);
-        Self {
-            place,
-            model,
-            business,
-            http: http(),
-            starts: Mutex::default(),
-            acknowledged: Mutex::default(),
-        }
-    }
-
-    async fn start(&self) -> Process {
-        let process = Process::start(&self.place, &self.model).await;
-        self.starts.lock().expect("not poisoned").push(process.took);
-        process
-    }
-
-    async fn visitor(&self, process: &Process, name: &str) -> Visitor {
-        Visitor::arrive(name, &self.http, &process.origin, &self.business.key).await
-    }
-
-    fn agent(&self, process: &Process) -> Agent {
-        self.business.agent("Ana", &self.http, &process.origin)
-    }
-
-    fn acknowledge(&self, answer: &Value) -> String {
-        let id = answer["message"]["id"].as_str().unwrap_or_else(|| panic!("no id in {answer}"));
-        self.acknowledged.lock().expect("not poisoned").push(id.to_owned());
-        conversation_of(answer)
-    }
-
-    /// How often the model was asked to answer these words.
-    fn asked(&self, words: &str) -> usize {
-        let unanswered = |prompt: &String| prompt.contains(words);
-        prompts(&self.model, Task::Answer).iter().filter(|prompt| unanswered(prompt)).count()
-    }
-
-    /// The laws, every acknowledged message, and what was measured.
-    async fn end(self, process: Process, what: &str) {
-        process.kill().await;
-        let url = &self.place.url;
-        crate::laws::assert_lawful(url).await;
-        let db = Db::open(url).await.expect("opens what the process left");
-        let mut conn = db.read().await.expect("a connection");
-        let acknowledged = self.acknowledged.lock().expect("not poisoned").clone();
-        for id in &acknowledged {
-            let (count,): (i64,) = sql("SELECT count(*) FROM message WHERE id = $1")
-                .bind(id.as_str())
-                .one(&mut conn)
-                .await
-                .expect("counts");
-            assert_eq!(count, 1, "the acknowledged message {id} is there {count} times");
-        }
-        drop(conn);
-        db.close().await;
-        let starts = self.starts.lock().expect("not poisoned").clone();
-        let longest = starts.iter().max().copied().unwrap_or_default();
-        let mean =
-            starts.iter().sum::<Duration>() / u32::try_from(starts.len().max(1)).unwrap_or(1);
-        say(&format!(
-            "{:?} {what}; {} acknowledged; {} starts, {mean:?} on average, {longest:?} at most",
-            self.place.engine,
-            acknowledged.len(),
-            starts.len(),
-        ));
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "numbers for whoever reads the test's output")]
-fn say(line: &str) {
-    eprintln!("crash: {line}");
+/// A business whose AI says [`ANSWER`], and processes that wait for more words and lease shortly.
+async fn scene(engine: Engine) -> Scene {
+    let script = Script::instant().with(Rule::on(Task::Answer, Behaviour::say(ANSWER)));
+    let launch = Launch::default()
+        .set("BATON_TURN__DEBOUNCE_MS", DEBOUNCE)
+        .set("BATON_TURN__LEASE_MS", LEASE);
+    Scene::new(engine, script, launch).await
 }
 
 fn seed() -> u64 {
@@ -252,7 +99,7 @@ async fn answered(visitor: &Visitor) -> Live {
 }
 
 async fn before_the_acknowledgement(engine: Engine) {
-    let scene = Scene::new(engine).await;
+    let scene = scene(engine).await;
     let seed = seed();
     let mut chance = StdRng::seed_from_u64(seed);
     let (mut nothing, mut unacknowledged, mut acknowledged) = (0, 0, 0);
@@ -304,7 +151,7 @@ async fn before_the_acknowledgement(engine: Engine) {
 }
 
 async fn between_acknowledgement_and_lease(engine: Engine) {
-    let scene = Scene::new(engine).await;
+    let scene = scene(engine).await;
     let mut process = scene.start().await;
     let (mut hit, mut late) = (0, 0);
     while hit < rounds(engine) {
@@ -337,7 +184,7 @@ async fn between_acknowledgement_and_lease(engine: Engine) {
 }
 
 async fn in_the_middle_of_the_stream(engine: Engine) {
-    let scene = Scene::new(engine).await;
+    let scene = scene(engine).await;
     let mut process = scene.start().await;
     for round in 0..rounds(engine) {
         let marker = format!("question C{round}:");
@@ -424,7 +271,7 @@ impl Watch {
 }
 
 async fn between_commit_and_delivery(engine: Engine) {
-    let scene = Scene::new(engine).await;
+    let scene = scene(engine).await;
     let (mut delivered, mut undelivered) = (0, 0);
     let mut process = scene.start().await;
     // PostgreSQL's answer is seen later than it is sent as often as not: there the kills are counted, not the hits.

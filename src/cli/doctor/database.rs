@@ -6,6 +6,7 @@ use super::Check;
 use crate::clock::{Clock, Timestamp};
 use crate::db::{Db, DbError, missing, sql, stored};
 use crate::ids::Ids;
+use crate::jobs::{self, store::Parked};
 use crate::knowledge::{Knowledge, KnowledgeError};
 
 /// A row that is made and removed again within one unit.
@@ -94,7 +95,7 @@ async fn open(db: &Db, shown: &str) -> Vec<Check> {
         return vec![Check::fail("database", format!("{shown} takes no writes: {error}"), remedy)];
     }
     let fine = Check::ok("database", format!("{shown} opens, takes writes, schema up to date"));
-    vec![fine, knowledge(db).await, index(db).await]
+    vec![fine, knowledge(db).await, index(db).await, parked(db).await]
 }
 
 async fn write(db: &Db) -> Result<(), DbError> {
@@ -123,6 +124,24 @@ async fn knowledge(db: &Db) -> Check {
             Check::ok("knowledge", format!("{articles} articles, {chunks} passages"))
         }
         Err(error) => Check::fail("knowledge", error.to_string(), "look at the database's own log"),
+    }
+}
+
+/// Work that was given up after its last try: it waits for whoever runs the installation.
+async fn parked(db: &Db) -> Check {
+    let asked = async { jobs::store::parked(&mut db.read().await?).await };
+    match asked.await {
+        Ok(parked) if parked.is_empty() => Check::ok("jobs", "none was given up"),
+        Ok(parked) => {
+            let each = |p: &Parked| format!("{} × {} ({})", p.jobs, p.kind, p.error);
+            let shown: Vec<String> = parked.iter().map(each).collect();
+            Check::warn(
+                "jobs",
+                format!("given up: {}", shown.join(", ")),
+                "look in the log for `a job is given up`; after 30 days they are removed",
+            )
+        }
+        Err(error) => Check::fail("jobs", error.to_string(), "look at the database's own log"),
     }
 }
 

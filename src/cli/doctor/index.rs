@@ -1,13 +1,16 @@
 //! Does Qdrant answer, and does it hold what nobody uses any more?
 
 use super::Check;
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::health::Health;
 use crate::server;
 
 const WHAT: &str = "qdrant";
 
 pub(super) async fn check(config: &Config) -> Check {
-    let Ok(embedder) = server::embedder(&config.embeddings).await else {
+    let Ok(embedder) = server::embedder(&config.embeddings, &Health::new(Clock::system())).await
+    else {
         let found = "not looked at: which collection is ours depends on the embedding model";
         return Check::warn(WHAT, found, "correct [embeddings] first");
     };

@@ -43,6 +43,11 @@ impl Place {
         Self { engine, url, folder }
     }
 
+    /// A database that somebody else has made.
+    pub fn given(engine: Engine, url: String) -> Self {
+        Self { engine, url, folder: tempfile::tempdir().expect("makes a temporary folder") }
+    }
+
     /// A folder that goes with the database.
     pub fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()

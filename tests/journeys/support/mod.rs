@@ -4,12 +4,19 @@ pub mod command;
 pub mod engine;
 pub mod model;
 pub mod people;
+pub mod postgres;
+pub mod process;
+pub mod proxy;
+pub mod scene;
 pub mod socket;
+pub mod trace;
 pub mod world;
 
 pub use engine::{Engine, Place};
 pub use model::prompts;
 pub use people::{Agent, Visitor};
+pub use process::{Launch, Process};
+pub use scene::{Scene, say};
 pub use socket::{Live, kind_is};
 pub use world::{Setup, World};
 

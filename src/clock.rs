@@ -131,10 +131,10 @@ impl Clock {
         }
     }
 
-    /// Follows another clock that is `lead_millis` ahead of this machine (the database's). A manual clock ignores it.
+    /// Follows another clock (the database's) that is `lead_millis` ahead of what this one says. A manual clock ignores it.
     pub fn follow(&self, lead_millis: i64) {
         if let Source::System(offset) = &self.0 {
-            offset.store(lead_millis, Ordering::Relaxed);
+            offset.fetch_add(lead_millis, Ordering::Relaxed);
         }
     }
 
@@ -156,6 +156,18 @@ mod tests {
         let text = serde_json::to_string(&at).expect("serialises");
         assert_eq!(text, "\"2025-11-24T16:00:00.123Z\"");
         assert_eq!(serde_json::from_str::<Timestamp>(&text).expect("parses"), at);
+    }
+
+    #[test]
+    fn a_system_clock_follows_another_and_a_manual_one_does_not() {
+        let (system, manual) = (Clock::system(), Clock::manual(Timestamp::from_millis(5)));
+        let before = system.now();
+        system.follow(60_000);
+        assert!(system.now().since(before) >= Duration::from_secs(60));
+        system.follow(-60_000);
+        assert!(system.now().since(before) < Duration::from_secs(60));
+        manual.follow(60_000);
+        assert_eq!(manual.now(), Timestamp::from_millis(5));
     }
 
     #[test]

@@ -283,6 +283,17 @@ impl Conversations {
             .await
     }
 
+    /// Takes over what a node that is dead left running.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn end_leases_of(&self, node: NodeId) -> Result<u64, DbError> {
+        let now = self.clock.now();
+        self.db
+            .write(move |conn| Box::pin(async move { store::end_leases_of(conn, node, now).await }))
+            .await
+    }
+
     /// Stores what explains a turn outside a step: results that came too late, cancelled tries.
     ///
     /// # Errors
@@ -312,7 +323,7 @@ impl Conversations {
                 })
             })
             .await?;
-        self.wire.agents.publish(&workspace, explained);
+        self.wire.tell_agents(workspace, explained);
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 //! to [`Conn::after_commit`].
 
 mod migrate;
+mod notify;
 mod query;
 mod stored;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use sqlx::sqlite::{
 };
 
 pub use migrate::{migrate, missing};
+pub use notify::{Channel, Listener, MAX_PAYLOAD_BYTES, Speaker};
 pub use query::{Arg, Conn, FromRow, Query, sql};
 pub use stored::{stored, stored_json, to_json};
 use writer::Writer;

@@ -2,7 +2,7 @@
 //!
 //! A takeover shuts the gate inside its own unit of work, before COMMIT; the worker publishes a released sentence only while
 //! it holds the gate open. So no draft is enqueued after a takeover's commit on this node, and a turn that has released
-//! something is known to have done so.
+//! something is known to have done so. What another node has stopped is shut as soon as this one hears of it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ids::TurnId;
 
-/// One running turn on this node.
+/// One try of a turn that runs on this node.
 #[derive(Clone)]
 pub struct Gate {
+    attempt: u32,
     state: Arc<Mutex<State>>,
     stopped: CancellationToken,
 }
@@ -57,10 +58,10 @@ impl Gate {
 pub struct Gates(Arc<Mutex<HashMap<TurnId, Gate>>>);
 
 impl Gates {
-    /// Opens the gate of a turn that starts to run here; an earlier try of it is shut.
+    /// Opens the gate of a try that starts to run here; an earlier try of the turn is shut.
     #[must_use]
-    pub fn open(&self, turn: TurnId) -> Gate {
-        let gate = Gate { state: Arc::default(), stopped: CancellationToken::new() };
+    pub fn open(&self, turn: TurnId, attempt: u32) -> Gate {
+        let gate = Gate { attempt, state: Arc::default(), stopped: CancellationToken::new() };
         let before =
             self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(turn, gate.clone());
         if let Some(before) = before {
@@ -75,6 +76,21 @@ impl Gates {
         if let Some(gate) = gate {
             gate.shut();
         }
+    }
+
+    /// Shuts the gate of a turn if it runs here in this try or an earlier one.
+    pub fn shut_through(&self, turn: TurnId, attempt: u32) {
+        let gate = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&turn).cloned();
+        if let Some(gate) = gate.filter(|gate| gate.attempt <= attempt) {
+            gate.shut();
+        }
+    }
+
+    /// The tries that run here.
+    #[must_use]
+    pub fn running(&self) -> Vec<(TurnId, u32)> {
+        let gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.iter().map(|(turn, gate)| (*turn, gate.attempt)).collect()
     }
 
     /// Forgets a turn that has ended.
@@ -100,7 +116,9 @@ mod tests {
         let gates = Gates::default();
         let turn: TurnId = Ids.fresh();
         assert!(gates.may_have_released(turn), "unknown turns are treated with care");
-        let gate = gates.open(turn);
+        let gate = gates.open(turn, 2);
+        assert_eq!(gates.running(), [(turn, 2)]);
+        gates.shut_through(turn, 1);
         assert!(!gates.may_have_released(turn));
         let mut passed = 0;
         assert!(gate.release(|| passed += 1));

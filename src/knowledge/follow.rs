@@ -65,6 +65,14 @@ impl Follower {
         Ok(current)
     }
 
+    /// The bases that are held, in the order of their workspaces.
+    pub fn held(&self) -> Vec<BaseKey> {
+        let bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys: Vec<BaseKey> = bases.keys().copied().collect();
+        keys.sort_unstable_by_key(|key| key.workspace);
+        keys
+    }
+
     async fn load(&self, key: BaseKey, to: i64, held: &mut Held) -> Result<(), KnowledgeError> {
         let from = self.index.revision(key).await?;
         let mut conn = self.db.read().await?;

@@ -92,6 +92,15 @@ impl Knowledge {
         Self { db, clock, ids, embedder, index, follower }
     }
 
+    /// Brings what this process holds of the bases up to the database; each search does the same for what it needs.
+    pub async fn catch_up(&self) {
+        for BaseKey { workspace, base } in self.follower.held() {
+            if let Err(error) = self.follower.bring_up_to_date(workspace, &[base]).await {
+                tracing::debug!(%error, "a knowledge base is read when it is next searched");
+            }
+        }
+    }
+
     /// Makes a knowledge base.
     ///
     /// # Errors

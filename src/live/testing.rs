@@ -203,7 +203,7 @@ impl World {
         self.state.access.clock.advance(Duration::from_secs(1));
         let turn = *c.holder.turn().expect("a turn is due");
         let leased = Event::TurnLeased { turn: turn.id, seen_attempt: turn.attempt };
-        let _gate = self.state.conversations.wire().gates.open(turn.id);
+        let _gate = self.state.conversations.wire().gates.open(turn.id, turn.attempt + 1);
         let now = self.commit(c.id, leased, "").await.conversation;
         Fence { epoch: now.epoch, turn: turn.id, attempt: turn.attempt + 1 }
     }
@@ -218,7 +218,7 @@ impl World {
             index,
             text: text.to_owned(),
         };
-        self.state.conversations.wire().publish_draft((c.inbox, c.contact), draft);
+        self.state.conversations.wire().publish_draft(c.workspace, (c.inbox, c.contact), draft);
     }
 
     /// The running turn commits its reply.

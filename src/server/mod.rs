@@ -164,6 +164,7 @@ impl Built {
                 tracing::info!(turns, jobs, "work that an earlier process left is taken over");
             }
         }
+        crate::nodes::start(&state).await;
         worker.start(wire, &tasks, stop.clone());
         Timers::new(conversations.clone()).start(&tasks, stop.clone());
         let turns = TurnWorker::new(
@@ -235,7 +236,8 @@ async fn sweep(access: AccessState, stop: CancellationToken) {
             .db
             .write(move |conn| {
                 Box::pin(async move {
-                    let sessions = crate::access::session::sweep(conn, now).await?;
+                    let sessions = crate::access::session::sweep(conn, now).await?
+                        + crate::access::tickets::sweep(conn, now).await?;
                     Ok(sessions + crate::access::visitor::sweep(conn, now).await?)
                 })
             })

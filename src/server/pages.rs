@@ -40,7 +40,8 @@ pub fn router(state: &AppState, document: &OpenApi) -> anyhow::Result<Router> {
         ))
 }
 
-/// Whether the server can do its work: 200, or 503 with what is wrong.
+/// Whether the server can do its work: 200, or 503 with what is wrong. That other nodes are not heard makes it slower, not
+/// unable: `bridge` says it, and the status stays.
 async fn ready(State(state): State<AppState>) -> Response {
     let database = match state.conversations.db().read().await {
         Ok(mut conn) => sql("SELECT 1").one::<(i32,)>(&mut conn).await.map(|_| ()),
@@ -48,11 +49,16 @@ async fn ready(State(state): State<AppState>) -> Response {
     };
     let ok = database.is_ok() && !state.shutdown.is_cancelled();
     let say = |ok: bool| Value::from(if ok { "ok" } else { "away" });
-    let body = json!({
+    let mut body = json!({
         "ready": ok,
         "database": say(database.is_ok()),
         "stopping": state.shutdown.is_cancelled(),
     });
+    let others = &state.conversations.wire().others;
+    if others.is_linked() {
+        body["bridge"] = say(others.is_hearing());
+        body["other_nodes"] = Value::from(others.count());
+    }
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()
 }

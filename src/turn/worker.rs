@@ -15,6 +15,7 @@ use super::plan::{HISTORY_MESSAGES, Plan, Settings};
 use super::produce::{Produced, Producer, Release};
 use super::record::Explained;
 use crate::clock::Timestamp;
+use crate::conversation::others::Item;
 use crate::conversation::store::{self, DueTurn, Part};
 use crate::conversation::{
     Command, CommitError, Conversation, Conversations, Draft, Event, Fence, HandoffCode, Phase,
@@ -117,6 +118,8 @@ impl TurnWorker {
         for turn in self.fairly(due) {
             let Ok(place) = Arc::clone(&self.running.places).try_acquire_owned() else {
                 waiting = true;
+                // Another node may have a place.
+                self.conversations.wire().others.tell(|| Item::Turns);
                 break;
             };
             let fresh =
@@ -163,7 +166,7 @@ impl TurnWorker {
     /// Leases and runs one turn.
     async fn one(&self, due: DueTurn) -> Result<(), CommitError> {
         let gates = &self.conversations.wire().gates;
-        let gate = gates.open(due.turn);
+        let gate = gates.open(due.turn, due.attempt + 1);
         let leased = self.lease(due).await;
         let result = match leased {
             Ok(Some((fence, conversation))) => self.attempt(due, fence, conversation, &gate).await,
@@ -205,6 +208,7 @@ impl TurnWorker {
         let out = Releasing {
             wire: Arc::clone(self.conversations.wire()),
             gate: gate.clone(),
+            workspace: c.workspace,
             key: (c.inbox, c.contact),
             conversation: c.id,
             fence,
@@ -364,6 +368,7 @@ fn gates_shut(wire: &Wire, turn: TurnId) {
 struct Releasing {
     wire: Arc<Wire>,
     gate: Gate,
+    workspace: WorkspaceId,
     key: VisitorKey,
     conversation: ConversationId,
     fence: Fence,
@@ -380,7 +385,7 @@ impl Release for Releasing {
                 index,
                 text: sentence.to_owned(),
             };
-            self.wire.publish_draft(self.key, draft);
+            self.wire.publish_draft(self.workspace, self.key, draft);
         })
     }
 

@@ -7,7 +7,9 @@
 mod support;
 
 mod bad_input;
+mod chaos;
 mod crash;
 mod hostile_model;
 mod laws;
+mod nodes;
 mod story;

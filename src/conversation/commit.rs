@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::events::{Change, Cursor, Evidence, Heard, Logged, Wire};
 use super::message::{Actor, Message, MessageKind};
+use super::others::Item;
 use super::record::{Entry, NoticeCode, Record};
 use super::state::{Conversation, Fence, Holder, Pace};
 use super::step::{Effect, Event, Facts, Fresh, Refused, Step, start, step};
@@ -401,6 +402,7 @@ impl Conversations {
         for effect in &stepped.effects {
             if let Effect::StopTurn(turn) = effect {
                 self.wire.gates.shut(*turn);
+                self.wire.others.tell(|| Item::Stops(*turn));
             }
         }
         let too_late = stepped.effects.iter().any(|e| matches!(e, Effect::CloseTurn(_)));

@@ -136,6 +136,8 @@ fn ended(change: &Change) -> Vec<Ended> {
 pub enum Item {
     /// A conversation was changed.
     Moved(Box<Moved>),
+    /// A turn is being stopped: what stops it is about to be committed.
+    Stops(TurnId),
     /// A released sentence.
     Draft(WorkspaceId, InboxId, ContactId, Draft),
     /// The AI writes what is too long to be told.

@@ -14,6 +14,7 @@ pub async fn hear(state: &AppState, node: NodeId, item: Item) {
     let wire = state.conversations.wire();
     match item {
         Item::Moved(moved) => wire.publish_moved(Arc::from(moved)),
+        Item::Stops(turn) => wire.gates.shut(turn),
         Item::Draft(workspace, inbox, contact, draft) => {
             let id = draft.conversation;
             if wire.show_draft((inbox, contact), draft) == Added::Gap {

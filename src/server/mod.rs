@@ -177,7 +177,14 @@ impl Built {
         );
         tasks.spawn(turns.run());
         tasks.spawn(sweep(state.access.clone(), stop.clone()));
-        tasks.spawn(crate::model::tokens::warm());
+        let stopped = stop.clone();
+        tasks.spawn(async move {
+            // Nobody waits for it at the end.
+            tokio::select! {
+                () = stopped.cancelled() => {}
+                () = crate::model::tokens::warm() => {}
+            }
+        });
         let router = router(&state, &config, beside)?;
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         // Small frames must not wait for a delayed acknowledgement.

@@ -424,7 +424,7 @@ async fn the_databases_clock_is_followed_while_running() {
 /// How many takeovers are measured.
 fn takeovers() -> usize {
     let given = std::env::var("BATON_TEST_TAKEOVERS").ok().and_then(|text| text.parse().ok());
-    given.unwrap_or(100)
+    given.unwrap_or(50)
 }
 
 /// A takeover's commit on B against the last sentence enqueued on A: how much later it was, if at all.

@@ -222,12 +222,12 @@ pub async fn visitor_writes(
                 _ => trouble.wrong(format!("{}: {status} {answer}", visitor.name)),
             }
         }
-        if n.is_multiple_of(7) {
+        if n.is_multiple_of(12) {
             let body = json!({ "client_id": fresh_client_id() });
             let request = || visitor.request(Method::POST, "/widget/request-person").json(&body);
             ask(&trouble, &visitor.name, request).await;
         }
-        let pause = Duration::from_millis(150 + 90 * (n as u64 % 5));
+        let pause = Duration::from_millis(300 + 150 * (n as u64 % 5));
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(pause) => {}
@@ -356,12 +356,15 @@ pub async fn agent_works(
     for n in 0_usize.. {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = sleep(Duration::from_millis(250)) => {}
+            () = sleep(Duration::from_millis(150)) => {}
         }
         let wanted = {
             let book = locked(&book);
-            let mut open: Vec<&Value> =
-                book.rows.values().filter(|row| row["holder"]["agent"].is_null()).collect();
+            // Who waits for a person, and now and then somebody whom the AI is answering.
+            let state = if n.is_multiple_of(5) { "assistant" } else { "human" };
+            let is_open =
+                |row: &&Value| row["holder"]["agent"].is_null() && row["holder"]["state"] == state;
+            let mut open: Vec<&Value> = book.rows.values().filter(is_open).collect();
             open.sort_by_key(|row| row["updated_at"].to_string());
             let pick = open.get(n % open.len().max(1));
             pick.and_then(|row| row["id"].as_str()).map(str::to_owned)
@@ -406,7 +409,7 @@ async fn serve(agent: &Agent, id: &str, n: usize, book: &Mutex<AgentBook>, troub
             }
         }
     }
-    let command = if n.is_multiple_of(3) { "close" } else { "assign-to-ai" };
+    let command = if n.is_multiple_of(4) { "close" } else { "assign-to-ai" };
     let path = format!("/conversations/{id}/{command}");
     let mut body = json!({ "expected_epoch": epoch });
     match command {

@@ -269,9 +269,9 @@ async fn judge(people: &People, db: &Db, workspace: WorkspaceId) -> Counts {
     let mut counts = Counts::default();
     let mut all: BTreeMap<String, Stored> = BTreeMap::new();
     for (visitor, book) in &people.visitors {
+        let Some(id) = locked(book).conversation.clone() else { continue };
+        let stored = stored(db, &id).await;
         let book = locked(book);
-        let Some(id) = &book.conversation else { continue };
-        let stored = stored(db, id).await;
         let pair = |m: &Value| Some((m["public_seq"].as_u64()?, m["id"].as_str()?.to_owned()));
         let seen: Vec<(u64, String)> = book.seen.iter().filter_map(pair).collect();
         if seen != stored.public {
@@ -283,7 +283,7 @@ async fn judge(people: &People, db: &Db, workspace: WorkspaceId) -> Counts {
         counts.messages += seen.len();
         counts.acknowledged += book.acknowledged.len();
         counts.drafts += book.drafts;
-        all.insert(id.clone(), stored);
+        all.insert(id, stored);
     }
     let written: BTreeMap<&String, &Vec<String>> =
         all.values().flat_map(|stored| &stored.client_ids).collect();

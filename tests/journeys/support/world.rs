@@ -336,6 +336,11 @@ impl World {
         Self { origin, state, running, ..self }
     }
 
+    /// The database's address.
+    pub fn url(&self) -> String {
+        self.place.url.clone()
+    }
+
     /// One more server on the same database.
     pub async fn another_node(&self) -> Node {
         let built = build(&self.config, &self.setup).await;

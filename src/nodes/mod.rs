@@ -1,9 +1,9 @@
 //! Several processes on one PostgreSQL database: what they tell each other, and how each is missed when it ends.
 //!
-//! Every node speaks and listens on one channel of the database ([`bridge`]): conversations that were changed, turns that were
+//! Every node speaks and listens on one channel of the database (`bridge`): conversations that were changed, turns that were
 //! stopped, sentences that were released, who is here. All of it is a hint. The truth stands in the database, which every node
-//! reads again whenever it may have missed something and every [`catch_up::EVERY`] in any case, from a cursor that skips
-//! nothing. Who is alive and which agents have a socket open where stands in rows with an end ([`keeper`]).
+//! reads again whenever it may have missed something and every two seconds (`catch_up`) in any case, from a cursor that skips
+//! nothing. Who is alive and which agents have a socket open where stands in rows with an end (`keeper`).
 //!
 //! What does not travel: rates are counted by each node for itself; a turn that runs on another node counts as if it had
 //! released something, so a newer message waits for its reply instead of replacing it; knowledge is found by the revision

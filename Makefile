@@ -59,10 +59,12 @@ test-api: web
 	cargo build --bin baton
 	tools/check-api
 
-soak: ## What takes longer: thousands of seeds
+soak: ## What takes longer: thousands of seeds, ten minutes of two nodes being killed
 	PROPTEST_CASES=20000 cargo test --lib conversation::property
 	BATON_TEST_MODEL=deep cargo test --lib conversation::model_check -- --nocapture --test-threads 1
 	BATON_TEST_SEEDS=5000 cargo test --lib sim::
+	BATON_TEST_CHAOS_SECONDS=600 BATON_TEST_TAKEOVERS=1000 tools/with-postgres cargo test --test journeys -- --nocapture \
+	  chaos:: nodes::a_takeover_silences_the_node_that_writes
 
 clean: ## Remove everything that was built
 	rm -rf target web/dist web/node_modules web/*/node_modules tests/browser/node_modules .tools

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use utoipa::OpenApi as _;
@@ -41,6 +41,8 @@ pub struct AppState {
     pub minds: Minds,
     /// How long the queue takes.
     pub waits: ExpectedWait,
+    /// Woken when something that another node did may have been missed.
+    pub missed: Arc<Notify>,
     /// How patient sockets are.
     pub live: LiveSettings,
     /// One permit for each open socket.
@@ -73,6 +75,7 @@ impl AppState {
             names: Names::new(conversations.db().clone(), conversations.clock().clone()),
             feeds: Arc::default(),
             waits: ExpectedWait::default(),
+            missed: Arc::default(),
             minds,
             sockets: Arc::new(Semaphore::new(live.max_sockets)),
             live,
@@ -140,14 +143,16 @@ struct Frame;
 /// The API's document, without a running server.
 #[must_use]
 pub fn document() -> OpenApi {
-    let api = people().merge(widget::routes()).merge(agents());
+    let api = people().merge(widget::routes()).merge(knowledge::http::router()).merge(agents());
     framed(api).into_openapi()
 }
 
 /// The API under `/api/v1` with its document: the sum of the features' routers.
 pub fn api_router(state: &AppState) -> (Router, OpenApi) {
     let around = axum::middleware::from_fn_with_state(state.clone(), inbox::after_change);
-    let api = people().layer(around).merge(visitors(state)).merge(agents());
+    let articles = axum::middleware::from_fn_with_state(state.clone(), inbox::after_articles);
+    let articles = knowledge::http::router().layer(articles);
+    let api = people().layer(around).merge(visitors(state)).merge(articles).merge(agents());
     framed(api).with_state(state.clone()).split_for_parts()
 }
 
@@ -175,7 +180,6 @@ fn agents() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(inbox::router())
         .merge(assist::router())
-        .merge(knowledge::http::router())
         .merge(playground::router())
         .merge(live::router())
 }

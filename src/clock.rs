@@ -212,6 +212,18 @@ mod tests {
     }
 
     #[test]
+    fn a_system_clock_follows_another_and_a_manual_one_does_not() {
+        let (system, manual) = (Clock::system(), Clock::manual(Timestamp::from_millis(5)));
+        let before = system.now();
+        system.follow(60_000);
+        assert!(system.now().since(before) >= Duration::from_secs(60));
+        system.follow(-60_000);
+        assert!(system.now().since(before) < Duration::from_secs(60));
+        manual.follow(60_000);
+        assert_eq!(manual.now(), Timestamp::from_millis(5));
+    }
+
+    #[test]
     fn manual_clock_moves_only_when_told() {
         let clock = Clock::manual(Timestamp::from_millis(5));
         assert_eq!(clock.now(), Timestamp::from_millis(5));

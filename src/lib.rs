@@ -40,6 +40,7 @@ pub mod turn;
 pub mod app;
 pub mod inbox;
 pub mod live;
+pub mod nodes;
 pub mod playground;
 pub mod widget;
 

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::access::Origin;
 use crate::access::extract::is_own;
+use crate::access::{Origin, tickets};
 use crate::api::{ApiError, ApiResult, ErrorAnswer};
 use crate::app::AppState;
 use crate::ids::ConversationId;
@@ -38,6 +38,8 @@ pub struct LiveSettings {
     pub offline_grace: Duration,
     /// Open sockets on this node.
     pub max_sockets: usize,
+    /// How long another node may be silent before it counts as dead.
+    pub node_life: Duration,
 }
 
 impl Default for LiveSettings {
@@ -49,6 +51,7 @@ impl Default for LiveSettings {
             recheck: Duration::from_secs(30),
             offline_grace: Duration::from_secs(30),
             max_sockets: 20_000,
+            node_life: Duration::from_secs(8),
         }
     }
 }
@@ -141,9 +144,13 @@ async fn greet(state: &AppState, socket: &mut Socket, page: &Page) -> Gone {
                 return Gone::Ended(Code::Forbidden);
             }
             let clock = state.conversations.clock();
-            match state.access.tickets.redeem(&ticket, clock) {
-                Some(owner) => inbox::live::serve(state, socket, &owner, cursor, watch).await,
-                None => Gone::Ended(Code::Unauthenticated),
+            match tickets::redeem(&state.access.db, &ticket, clock).await {
+                Ok(Some(owner)) => inbox::live::serve(state, socket, &owner, cursor, watch).await,
+                Ok(None) => Gone::Ended(Code::Unauthenticated),
+                Err(error) => {
+                    tracing::warn!(%error, "a ticket could not be looked at");
+                    Gone::Ended(Code::Unavailable)
+                }
             }
         }
         (None, Some(token)) => {

@@ -18,7 +18,7 @@ use super::secret::token_hash;
 use super::session::{self, NewSession, Session};
 use super::state::AccessState;
 use super::store::{self, NewMember, NotAccepted};
-use super::tickets::TicketOwner;
+use super::tickets::{self, TicketOwner};
 use crate::api::{
     AgentErrors, ApiError, ApiResult, ErrorAnswer, InputErrors, Json, MissingErrors, OpenErrors,
 };
@@ -381,14 +381,14 @@ struct LiveTicket {
 async fn live_ticket(
     State(access): State<AccessState>,
     Signed(session): Signed,
-) -> Json<LiveTicket> {
+) -> ApiResult<Json<LiveTicket>> {
     let owner = TicketOwner {
         workspace: session.workspace,
         agent: session.agent,
         session: session.token_hash,
     };
-    let (ticket, expires_at) = access.tickets.issue(owner, &access.clock);
-    Json(LiveTicket { ticket, expires_at })
+    let (ticket, expires_at) = tickets::issue(&access.db, owner, &access.clock).await?;
+    Ok(Json(LiveTicket { ticket, expires_at }))
 }
 
 #[cfg(test)]

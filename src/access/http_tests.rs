@@ -226,7 +226,10 @@ async fn people_change_themselves() {
         assert_eq!((bad.status.as_u16(), bad.field()), (400, "presence"), "{}", bad.body);
         let ticket = ana.send(&app, Method::POST, "/live/ticket", Value::Null).await;
         let ticket = ticket.body["ticket"].as_str().expect("ticket").to_owned();
-        let owner = access.tickets.redeem(&ticket, &access.clock).expect("good");
+        let owner = tickets::redeem(&access.db, &ticket, &access.clock)
+            .await
+            .expect("looks")
+            .expect("good");
         assert_eq!(owner.agent, ana.agent);
     }
 }

@@ -28,5 +28,5 @@ pub use password::{PasswordCost, Passwords};
 pub use role::{Presence, Right, Role};
 pub use session::Session;
 pub use state::AccessState;
-pub use tickets::{TicketOwner, Tickets};
+pub use tickets::TicketOwner;
 pub use visitor::{IssuedToken, VisitorToken};

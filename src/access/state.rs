@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::limits::{RateLimits, Rates};
 use super::origin::Origin;
 use super::password::{PasswordCost, PasswordError, Passwords};
-use super::tickets::Tickets;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
@@ -20,8 +19,6 @@ pub struct AccessState {
     pub clock: Clock,
     /// Where ids come from.
     pub ids: Ids,
-    /// Tickets for sockets.
-    pub tickets: Arc<Tickets>,
     /// How often everybody may ask.
     pub limits: Arc<RateLimits>,
     /// Hashes and checks passwords.
@@ -51,7 +48,6 @@ impl AccessState {
             limits: Arc::new(RateLimits::new(rates, &clock)),
             passwords: Passwords::new(cost)?,
             cookie_secure: public_origin.as_ref().is_some_and(Origin::is_https),
-            tickets: Arc::default(),
             trust_proxy: false,
             db,
             clock,

@@ -1,13 +1,12 @@
-//! Tickets that let a signed-in agent open a socket: single use, 30 seconds, in this node's memory.
+//! Tickets that let a signed-in agent open a socket: single use, 30 seconds, good on every node of the database.
 //!
 //! The session cookie does not travel with the socket's first frame, and a token must not stand in a URL.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::secret::{fresh_token, token_hash};
 use crate::clock::{Clock, Timestamp};
+use crate::db::{Conn, Db, DbError, sql, stored};
 use crate::ids::{AgentId, WorkspaceId};
 
 /// How long a ticket is good.
@@ -24,51 +23,104 @@ pub struct TicketOwner {
     pub session: String,
 }
 
-/// The tickets of this node.
-#[derive(Debug, Default)]
-pub struct Tickets {
-    open: Mutex<HashMap<String, (TicketOwner, Timestamp)>>,
+/// A fresh ticket and when it ends.
+///
+/// # Errors
+/// When the database is away.
+pub async fn issue(
+    db: &Db,
+    owner: TicketOwner,
+    clock: &Clock,
+) -> Result<(String, Timestamp), DbError> {
+    let ticket = fresh_token();
+    let expires_at = clock.now() + TICKET_LIFE;
+    let hash = token_hash(&ticket);
+    db.write(move |conn| {
+        let (hash, owner) = (hash.clone(), owner.clone());
+        Box::pin(async move {
+            sql("INSERT INTO live_ticket (ticket_hash, workspace, agent, session, expires_at)
+                 VALUES ($1, $2, $3, $4, $5)")
+            .bind(hash)
+            .bind(owner.workspace)
+            .bind(owner.agent)
+            .bind(owner.session)
+            .bind(expires_at)
+            .execute(conn)
+            .await
+        })
+    })
+    .await?;
+    Ok((ticket, expires_at))
 }
 
-impl Tickets {
-    /// A fresh ticket and when it ends.
-    #[must_use]
-    pub fn issue(&self, owner: TicketOwner, clock: &Clock) -> (String, Timestamp) {
-        let now = clock.now();
-        let ticket = fresh_token();
-        let expires_at = now + TICKET_LIFE;
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|_, (_, end)| *end > now);
-        open.insert(token_hash(&ticket), (owner, expires_at));
-        (ticket, expires_at)
+/// Uses a ticket up.
+///
+/// # Errors
+/// When the database is away.
+pub async fn redeem(db: &Db, ticket: &str, clock: &Clock) -> Result<Option<TicketOwner>, DbError> {
+    type Row = (String, String, String, i64);
+    let hash = token_hash(ticket);
+    // What was never issued costs a look, not a write.
+    let (known,): (i64,) = sql("SELECT count(*) FROM live_ticket WHERE ticket_hash = $1")
+        .bind(&hash)
+        .one(&mut db.read().await?)
+        .await?;
+    if known == 0 {
+        return Ok(None);
     }
+    let used = db.write(move |conn| {
+        let hash = hash.clone();
+        Box::pin(async move {
+            sql("DELETE FROM live_ticket WHERE ticket_hash = $1
+                 RETURNING workspace, agent, session, expires_at")
+            .bind(hash)
+            .optional::<Row>(conn)
+            .await
+        })
+    });
+    let Some((workspace, agent, session, expires_at)) = used.await? else { return Ok(None) };
+    if Timestamp::from_millis(expires_at) <= clock.now() {
+        return Ok(None);
+    }
+    Ok(Some(TicketOwner { workspace: stored(&workspace)?, agent: stored(&agent)?, session }))
+}
 
-    /// Uses a ticket up.
-    #[must_use]
-    pub fn redeem(&self, ticket: &str, clock: &Clock) -> Option<TicketOwner> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let (owner, expires_at) = open.remove(&token_hash(ticket))?;
-        (expires_at > clock.now()).then_some(owner)
-    }
+/// Removes tickets that nobody used, of every workspace.
+///
+/// # Errors
+/// What the database says.
+pub async fn sweep(conn: &mut Conn, now: Timestamp) -> Result<u64, DbError> {
+    sql("DELETE FROM live_ticket WHERE expires_at <= $1").bind(now).execute(conn).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Ids;
+    use crate::access::role::Role;
+    use crate::access::testing::{member, state};
+    use crate::db::testing::databases;
 
-    #[test]
-    fn a_ticket_works_once_and_not_for_long() {
-        let clock = Clock::manual(Timestamp::from_millis(0));
-        let tickets = Tickets::default();
-        let owner =
-            TicketOwner { workspace: Ids.fresh(), agent: Ids.fresh(), session: "s".to_owned() };
-        let (ticket, _) = tickets.issue(owner.clone(), &clock);
-        assert_eq!(tickets.redeem("other", &clock), None);
-        assert_eq!(tickets.redeem(&ticket, &clock), Some(owner.clone()));
-        assert_eq!(tickets.redeem(&ticket, &clock), None);
-        let (late, _) = tickets.issue(owner, &clock);
-        clock.advance(TICKET_LIFE);
-        assert_eq!(tickets.redeem(&late, &clock), None);
+    #[tokio::test]
+    async fn a_ticket_works_once_and_not_for_long() {
+        for db in databases().await {
+            let access = state(db.clone());
+            let clock = &access.clock;
+            let (workspace, agent) = member(&access, Role::Agent, "ana@example.com").await;
+            let owner = TicketOwner { workspace, agent, session: "s".to_owned() };
+            let (ticket, _) = issue(&db, owner.clone(), clock).await.expect("issued");
+            assert_eq!(redeem(&db, "other", clock).await.expect("looks"), None);
+            let both = tokio::join!(redeem(&db, &ticket, clock), redeem(&db, &ticket, clock));
+            let both = [both.0.expect("looks"), both.1.expect("looks")];
+            assert_eq!(both.iter().flatten().collect::<Vec<_>>(), [&owner], "used once");
+            assert_eq!(redeem(&db, &ticket, clock).await.expect("looks"), None);
+            let (late, _) = issue(&db, owner.clone(), clock).await.expect("issued");
+            clock.advance(TICKET_LIFE);
+            assert_eq!(redeem(&db, &late, clock).await.expect("looks"), None);
+            issue(&db, owner, clock).await.expect("issued");
+            clock.advance(TICKET_LIFE);
+            let now = clock.now();
+            let swept = db.write(move |conn| Box::pin(async move { sweep(conn, now).await }));
+            assert_eq!(swept.await.expect("sweeps"), 1);
+        }
     }
 }

@@ -118,7 +118,7 @@ impl Assistance {
 
     fn announce(&self, workspace: WorkspaceId, conversation: ConversationId, artifact: ArtifactId) {
         let heard = Heard::Artifact { conversation, artifact };
-        self.conversations.wire().agents.publish(&workspace, heard);
+        self.conversations.wire().tell_agents(workspace, heard);
     }
 
     /// Everything help is made from, and what there is of this kind.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::events::{Change, Cursor, Evidence, Heard, Logged, Wire};
 use super::message::{Actor, Message, MessageKind};
+use super::others::Item;
 use super::record::{Entry, NoticeCode, Record};
 use super::state::{Conversation, Fence, Holder, Pace};
 use super::step::{Effect, Event, Facts, Fresh, Refused, Step, start, step};
@@ -284,6 +285,17 @@ impl Conversations {
             .await
     }
 
+    /// Takes over what a node that is dead left running.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn end_leases_of(&self, node: NodeId) -> Result<u64, DbError> {
+        let now = self.clock.now();
+        self.db
+            .write(move |conn| Box::pin(async move { store::end_leases_of(conn, node, now).await }))
+            .await
+    }
+
     /// Stores what explains a turn outside a step: results that came too late, cancelled tries.
     ///
     /// # Errors
@@ -313,7 +325,7 @@ impl Conversations {
                 })
             })
             .await?;
-        self.wire.agents.publish(&workspace, explained);
+        self.wire.tell_agents(workspace, explained);
         Ok(())
     }
 
@@ -471,7 +483,10 @@ impl Conversations {
     /// which the step did not know.
     fn stop_turns(&self, stepped: &Step, facts: &Facts) -> bool {
         stepped.effects.iter().all(|effect| match effect {
-            Effect::StopTurn(turn) => self.wire.gates.shut(*turn, facts.turn_released),
+            Effect::StopTurn(turn) => {
+                self.wire.others.tell(|| Item::Stops(*turn));
+                self.wire.gates.shut(*turn, facts.turn_released)
+            }
             _ => true,
         })
     }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::message::{Actor, Message};
+use super::others::{DraftEnds, Ended, Item, Moved, Others};
 use super::record::Record;
 use super::state::Conversation;
 use crate::clock::Timestamp;
-use crate::hub::{Drafts, Gates, Presence, Topics};
+use crate::hub::{Added, Drafts, Gates, Presence, Topics};
 use crate::ids::{
     AgentId, ArtifactId, ContactId, ConversationId, InboxId, MessageId, TurnId, WorkspaceId,
 };
@@ -42,7 +45,7 @@ pub struct Evidence {
 }
 
 /// A place in a workspace's feed: the writing transaction and the row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Cursor {
     /// The transaction (0 on SQLite).
     pub tx: i64,
@@ -76,7 +79,7 @@ pub struct Change {
 }
 
 /// A released sentence that is not committed yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draft {
     /// Of which conversation.
     pub conversation: ConversationId,
@@ -97,6 +100,8 @@ pub struct Draft {
 pub enum Live {
     /// Something was committed.
     Changed(Arc<Change>),
+    /// Something was committed on another node, or may have been: the database knows.
+    Moved(Arc<Moved>),
     /// The AI's half-written reply grows.
     Draft(Arc<Draft>),
     /// The half-written reply is gone.
@@ -120,10 +125,15 @@ pub enum Live {
 }
 
 /// What travels to every agent of a workspace.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Heard {
     /// Something was committed.
+    #[serde(skip)]
     Changed(Arc<Change>),
+    /// Something was committed on another node: the database knows.
+    #[serde(skip)]
+    Moved(Arc<Moved>),
     /// A brief, summary or set of suggestions is ready or failed.
     Artifact {
         /// Of which conversation.
@@ -172,8 +182,12 @@ pub struct Wire {
     pub presence: Presence,
     /// The running turns of this node.
     pub gates: Gates,
-    /// The half-written replies of this node.
+    /// The half-written replies that this node knows of.
     pub drafts: Drafts,
+    /// The other nodes of the database.
+    pub others: Others,
+    /// Woken when an agent of this node came, left or said something else.
+    pub presence_changed: tokio::sync::Notify,
     /// Woken when a turn may be due.
     pub turn_due: tokio::sync::Notify,
     /// Woken when a job may be due.
@@ -190,6 +204,8 @@ impl Default for Wire {
             presence: Presence::default(),
             gates: Gates::default(),
             drafts: Drafts::default(),
+            others: Others::default(),
+            presence_changed: tokio::sync::Notify::new(),
             turn_due: tokio::sync::Notify::new(),
             job_due: tokio::sync::Notify::new(),
             timer_set: tokio::sync::Notify::new(),
@@ -198,48 +214,79 @@ impl Default for Wire {
 }
 
 impl Wire {
-    /// Tells agents, the visitor and the workers what was committed.
+    /// Tells agents, the visitor, the workers and the other nodes what was committed.
     #[expect(clippy::needless_pass_by_value, reason = "handed over: every subscriber shares it")]
     pub fn publish(&self, change: Arc<Change>) {
         let c = &change.conversation;
         let key = (c.inbox, c.contact);
-        let answered = |l: &Logged| matches!(l.record, Record::AssistantAnswered { .. });
-        for logged in &change.events {
-            match &logged.record {
-                Record::TurnCancelled { turn, .. } | Record::TurnSuperseded { turn } => {
-                    self.drafts.end(c.id);
-                    let gone =
-                        Live::DraftDropped { conversation: c.id, turn: *turn, epoch: c.epoch };
-                    self.visitors.publish(&key, gone);
-                }
-                Record::HandedOff { turn: Some(turn), .. } | Record::TurnStarted { turn, .. } => {
-                    let had_draft = self.drafts.end(c.id).is_some();
-                    // A reply committed in the same step takes the draft's place by itself.
-                    let replaced = change.events.iter().any(answered);
-                    if had_draft && !replaced {
-                        let gone =
-                            Live::DraftDropped { conversation: c.id, turn: *turn, epoch: c.epoch };
-                        self.visitors.publish(&key, gone);
-                    }
-                }
-                Record::AssistantAnswered { .. } => {
-                    self.drafts.end(c.id);
-                }
-                Record::TurnDue { .. } => self.turn_due.notify_one(),
-                _ => {}
-            }
+        let moved = Moved::of(&change);
+        self.end_drafts(&moved);
+        if change.events.iter().any(|l| matches!(l.record, Record::TurnDue { .. })) {
+            self.turn_due.notify_one();
         }
         self.timer_set.notify_one();
         self.visitors.publish(&key, Live::Changed(Arc::clone(&change)));
         self.agents.publish(&c.workspace, Heard::Changed(Arc::clone(&change)));
+        self.others.tell(|| Item::Moved(Box::new(moved)));
     }
 
-    /// Tells the visitor and watching agents of one released sentence. Call it inside [`crate::hub::Gate::release`], so
-    /// that nothing is added once the turn is stopped.
-    pub fn publish_draft(&self, key: VisitorKey, draft: Draft) {
+    /// Tells this node's sockets what another node has committed. Its running tries are stopped first.
+    #[expect(clippy::needless_pass_by_value, reason = "handed over: every subscriber shares it")]
+    pub fn publish_moved(&self, moved: Arc<Moved>) {
+        for ended in &moved.ended {
+            self.gates.shut_through(ended.turn, ended.through);
+        }
+        self.end_drafts(&moved);
+        self.visitors.publish(&(moved.inbox, moved.contact), Live::Moved(Arc::clone(&moved)));
+        self.agents.publish(&moved.workspace, Heard::Moved(Arc::clone(&moved)));
+    }
+
+    fn end_drafts(&self, moved: &Moved) {
+        for Ended { turn, through, draft } in moved.ended.iter().copied() {
+            if through > 0 {
+                self.drafts.refuse(turn, through);
+            }
+            let had_one = self.drafts.end(moved.conversation).is_some();
+            let is_gone = match draft {
+                DraftEnds::Dropped => true,
+                DraftEnds::Left => had_one,
+                // The reply, committed in the same step, takes its place by itself.
+                DraftEnds::Replaced => false,
+            };
+            if is_gone {
+                let (conversation, epoch) = (moved.conversation, moved.epoch);
+                let gone = Live::DraftDropped { conversation, turn, epoch };
+                self.visitors.publish(&(moved.inbox, moved.contact), gone);
+            }
+        }
+    }
+
+    /// Tells the visitor and watching agents, here and on the other nodes, of one released sentence. Call it inside
+    /// [`crate::hub::Gate::release`], so that nothing is added once the turn is stopped.
+    ///
+    /// While the others are not heard nothing is shown: a takeover there could not stop it.
+    pub fn publish_draft(&self, workspace: WorkspaceId, key: VisitorKey, draft: Draft) {
+        if self.others.is_deaf() {
+            return;
+        }
+        self.others.tell(|| Item::Draft(workspace, key.0, key.1, draft.clone()));
+        let _late = self.show_draft(key, draft);
+    }
+
+    /// Tells this node's sockets of a sentence that was released here or on another node. Returns what became of it.
+    pub fn show_draft(&self, key: VisitorKey, draft: Draft) -> Added {
         let fence = (draft.turn, draft.attempt, draft.epoch);
         // Kept before it is told: who subscribes in between reads it from the map and skips the told one by its index.
-        self.drafts.add(draft.conversation, fence, draft.index, &draft.text);
-        self.visitors.publish(&key, Live::Draft(Arc::new(draft)));
+        let added = self.drafts.add(draft.conversation, fence, draft.index, &draft.text);
+        if added == Added::Yes {
+            self.visitors.publish(&key, Live::Draft(Arc::new(draft)));
+        }
+        added
+    }
+
+    /// Tells the agents of a workspace, here and on the other nodes, what is no change.
+    pub fn tell_agents(&self, workspace: WorkspaceId, heard: Heard) {
+        self.others.tell(|| Item::Heard(workspace, heard.clone()));
+        self.agents.publish(&workspace, heard);
     }
 }

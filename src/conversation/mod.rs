@@ -6,6 +6,7 @@ mod derive;
 mod events;
 pub mod lists;
 mod message;
+pub mod others;
 mod record;
 mod state;
 mod step;

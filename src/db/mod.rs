@@ -7,6 +7,7 @@
 
 pub mod bulk;
 mod migrate;
+mod notify;
 mod query;
 pub mod schema;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use sqlx::sqlite::{
 use crate::clock::Clock;
 use crate::guard::Guard;
 pub use migrate::{applied, migrate, migrate_to, missing, newest};
+pub use notify::{Channel, Listener, MAX_PAYLOAD_BYTES, Speaker};
 pub use query::{Arg, Conn, FromRow, Query, sql};
 pub use stored::{stored, stored_json, to_json};
 use trouble::Writes;

@@ -2,7 +2,7 @@
 //!
 //! A takeover shuts the gate inside its own unit of work, before COMMIT; the worker publishes a released sentence only while
 //! it holds the gate open. So no draft is enqueued after a takeover's commit on this node, and a turn that has released
-//! something is known to have done so.
+//! something is known to have done so. What another node has stopped is shut as soon as this one hears of it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::guard::Guard;
 use crate::ids::TurnId;
 
-/// One running turn on this node.
+/// One try of a turn that runs on this node.
 #[derive(Clone)]
 pub struct Gate {
     attempt: u32,
@@ -96,6 +96,20 @@ impl Gates {
         self.of(turn).is_none_or(|gate| gate.shut(knows_of_release))
     }
 
+    /// Shuts the gate of a turn if it runs here in this try or an earlier one.
+    pub fn shut_through(&self, turn: TurnId, attempt: u32) {
+        if let Some(gate) = self.of(turn).filter(|gate| gate.attempt <= attempt) {
+            gate.shut(true);
+        }
+    }
+
+    /// The tries that run here.
+    #[must_use]
+    pub fn running(&self) -> Vec<(TurnId, u32)> {
+        let gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.iter().map(|(turn, gate)| (*turn, gate.attempt)).collect()
+    }
+
     /// Forgets a turn that has ended.
     pub fn forget(&self, turn: TurnId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&turn);
@@ -127,6 +141,8 @@ mod tests {
         assert!(gates.may_have_released(turn, 1), "another node may have the lease");
         gate.leased();
         assert!(!gates.may_have_released(turn, 1));
+        assert_eq!(gates.running(), [(turn, 1)]);
+        gates.shut_through(turn, 0);
         let mut passed = 0;
         assert!(gate.release(|| passed += 1));
         assert!(gates.may_have_released(turn, 1));

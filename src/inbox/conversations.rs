@@ -13,6 +13,7 @@ use crate::api::{AgentErrors, ApiError, ApiResult, InputErrors, Json, MissingErr
 use crate::app::AppState;
 use crate::contact;
 use crate::conversation::lists::{self, After, AlarmReader, Filter, ListRow};
+use crate::conversation::others::Item;
 use crate::conversation::{Actor, Heard, Holder, Live};
 use crate::directory::Directory;
 use crate::ids::{AgentId, ConversationId, InboxId, WorkspaceId};
@@ -242,6 +243,7 @@ pub async fn read(
     })
     .await?;
     state.feeds.tell(workspace, Told::Read { agent, conversation: id });
+    state.conversations.wire().others.tell(|| Item::Read(workspace, agent, id));
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -266,7 +268,8 @@ pub async fn typing(
     if c.holder.assignee() == Some(signed.agent) {
         let typing = Live::Typing { conversation: id, actor, name: name.clone() };
         wire.visitors.publish(&(c.inbox, c.contact), typing);
+        wire.others.tell(|| Item::Typing(c.inbox, c.contact, id, actor, name.clone()));
     }
-    wire.agents.publish(&signed.workspace, Heard::Typing { conversation: id, actor, name });
+    wire.tell_agents(signed.workspace, Heard::Typing { conversation: id, actor, name });
     Ok(StatusCode::NO_CONTENT)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -10,8 +10,9 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 
 use super::pump::{Out, Pump};
+use super::viewers::Viewers;
 use crate::app::AppState;
-use crate::ids::{AgentId, ContactId, ConversationId, WorkspaceId};
+use crate::ids::{AgentId, ContactId, ConversationId, NodeId, WorkspaceId};
 
 /// Frames kept for the slowest socket; beyond that it is dropped and resumes.
 const CAPACITY: usize = 256;
@@ -34,58 +35,31 @@ pub enum Told {
     Contact(ContactId),
     /// Who looks at a conversation changed.
     Viewers(ConversationId),
-}
-
-/// Who looks at which conversation, and in how many windows. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Viewers(Arc<Mutex<HashMap<ConversationId, HashMap<AgentId, usize>>>>);
-
-impl Viewers {
-    fn locked(&self) -> MutexGuard<'_, HashMap<ConversationId, HashMap<AgentId, usize>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Who looks at a conversation.
-    pub(super) fn of(&self, conversation: ConversationId) -> Vec<AgentId> {
-        self.locked()
-            .get(&conversation)
-            .map(|who| who.keys().copied().collect())
-            .unwrap_or_default()
-    }
-
-    fn came(&self, conversation: ConversationId, agent: AgentId) {
-        *self.locked().entry(conversation).or_default().entry(agent).or_default() += 1;
-    }
-
-    fn went(&self, conversation: ConversationId, agent: AgentId) {
-        let mut all = self.locked();
-        let Some(agents) = all.get_mut(&conversation) else { return };
-        if let Some(windows) = agents.get_mut(&agent) {
-            *windows = windows.saturating_sub(1);
-        }
-        agents.retain(|_, windows| *windows > 0);
-        if agents.is_empty() {
-            all.remove(&conversation);
-        }
-    }
+    /// Something may have been missed: the feed is to be read now.
+    Look,
 }
 
 struct Feed {
     out: broadcast::Sender<Arc<Out>>,
     told: mpsc::UnboundedSender<Told>,
-    viewers: Viewers,
 }
 
 /// The feeds of every workspace with a socket open on this node.
 pub struct Feeds {
     feeds: Mutex<HashMap<WorkspaceId, Feed>>,
+    viewers: Viewers,
     look: watch::Sender<u64>,
     typed: Mutex<HashMap<ConversationId, Instant>>,
 }
 
 impl Default for Feeds {
     fn default() -> Self {
-        Self { feeds: Mutex::default(), look: watch::Sender::new(0), typed: Mutex::default() }
+        Self {
+            feeds: Mutex::default(),
+            viewers: Viewers::default(),
+            look: watch::Sender::new(0),
+            typed: Mutex::default(),
+        }
     }
 }
 
@@ -118,9 +92,8 @@ impl Feeds {
             }
             let (out, receiver) = broadcast::channel(CAPACITY);
             let (told, asked) = mpsc::unbounded_channel();
-            let viewers = Viewers::default();
             let heard = state.conversations.wire().agents.subscribe(workspace);
-            let pump = Pump::new(state, workspace, out.clone(), viewers.clone());
+            let pump = Pump::new(state, workspace, out.clone(), self.viewers.clone());
             let pumping = AssertUnwindSafe(pump.run(heard, asked)).catch_unwind();
             let all = Arc::clone(&state.feeds);
             state.tasks.spawn(async move {
@@ -130,7 +103,7 @@ impl Feeds {
                     all.with(|feeds| feeds.remove(&workspace));
                 }
             });
-            feeds.insert(workspace, Feed { out, told, viewers });
+            feeds.insert(workspace, Feed { out, told });
             receiver
         })
     }
@@ -153,26 +126,60 @@ impl Feeds {
         });
     }
 
-    /// An agent looks at another conversation than before.
+    /// Asks every feed to look for what it may have missed.
+    pub fn catch_up(&self) {
+        self.with(|feeds| {
+            for feed in feeds.values() {
+                let _stopping = feed.told.send(Told::Look);
+            }
+        });
+    }
+
+    /// An agent looks at another conversation than before. Returns, for each of the two, who of this node looks at it now.
     pub fn watch(
         &self,
         workspace: WorkspaceId,
         agent: AgentId,
         from: Option<ConversationId>,
         to: Option<ConversationId>,
+    ) -> Vec<(ConversationId, Vec<AgentId>)> {
+        if let Some(from) = from {
+            self.viewers.went(from, agent);
+        }
+        if let Some(to) = to {
+            self.viewers.came(workspace, to, agent);
+        }
+        let both = from.into_iter().chain(to);
+        both.map(|conversation| {
+            self.tell(workspace, Told::Viewers(conversation));
+            (conversation, self.viewers.here(conversation))
+        })
+        .collect()
+    }
+
+    /// Who of this node looks at what.
+    #[must_use]
+    pub fn watched_here(&self) -> Vec<(WorkspaceId, ConversationId, Vec<AgentId>)> {
+        self.viewers.all_here()
+    }
+
+    /// Another node said who looks at a conversation there.
+    pub fn watched_elsewhere(
+        &self,
+        node: NodeId,
+        workspace: WorkspaceId,
+        conversation: ConversationId,
+        agents: Vec<AgentId>,
     ) {
-        self.with(|feeds| {
-            let Some(feed) = feeds.get(&workspace) else { return };
-            if let Some(from) = from {
-                feed.viewers.went(from, agent);
-            }
-            if let Some(to) = to {
-                feed.viewers.came(to, agent);
-            }
-            for conversation in from.into_iter().chain(to) {
-                let _stopping = feed.told.send(Told::Viewers(conversation));
-            }
-        });
+        self.viewers.heard(node, workspace, conversation, agents);
+        self.tell(workspace, Told::Viewers(conversation));
+    }
+
+    /// Forgets who looked at something on a node.
+    pub fn forget(&self, node: NodeId) {
+        for (workspace, conversation) in self.viewers.forget(node) {
+            self.tell(workspace, Told::Viewers(conversation));
+        }
     }
 
     /// Whether a visitor's typing is news: once in a while for each conversation, whatever the page sends.

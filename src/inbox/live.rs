@@ -14,6 +14,7 @@ use crate::access::{Right, Session, TicketOwner, session};
 use crate::app::AppState;
 use crate::assist::Artifact;
 use crate::conversation::lists::{self, AlarmReader};
+use crate::conversation::others;
 use crate::conversation::store::{self, Span};
 use crate::conversation::{Actor, Cursor, Draft, Live, VisitorKey};
 use crate::db::DbError;
@@ -154,7 +155,7 @@ struct Listening<'a> {
 impl Drop for Listening<'_> {
     fn drop(&mut self) {
         if self.watched.is_some() {
-            self.state.feeds.watch(self.workspace, self.agent, self.watched, None);
+            self.looks_at(None);
         }
     }
 }
@@ -375,7 +376,7 @@ impl<'a> Listening<'a> {
         };
         let to = found.as_ref().map(|c| c.id);
         if to != self.watched {
-            self.state.feeds.watch(self.workspace, self.agent, self.watched, to);
+            self.looks_at(to);
             self.watched = to;
         }
         let wire = self.state.conversations.wire();
@@ -394,6 +395,15 @@ impl<'a> Listening<'a> {
             text: &draft.text,
         };
         Ok(socket.send(&frame).await?)
+    }
+
+    /// Tells colleagues, here and on the other nodes, that the agent looks at another conversation than before.
+    fn looks_at(&self, to: Option<ConversationId>) {
+        let now = self.state.feeds.watch(self.workspace, self.agent, self.watched, to);
+        let wire = self.state.conversations.wire();
+        for (conversation, agents) in now {
+            wire.others.tell(|| others::Item::Viewers(self.workspace, conversation, agents));
+        }
     }
 
     async fn draft(

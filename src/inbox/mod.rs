@@ -10,11 +10,12 @@ mod conversations;
 mod errors;
 mod feed;
 pub mod live;
-mod presence;
+pub mod presence;
 mod pump;
 mod rows;
 mod timeline;
 mod turns;
+mod viewers;
 pub mod wire;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -22,7 +23,7 @@ use utoipa_axum::routes;
 
 use crate::app::AppState;
 
-pub use after::after_change;
+pub use after::{after_articles, after_change};
 pub(crate) use errors::commit_error;
 pub use feed::{Feeds, Told};
 

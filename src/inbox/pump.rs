@@ -1,8 +1,8 @@
 //! What agents' sockets hear: the task behind one workspace's feed reads each row once and tells every socket.
 //!
 //! On SQLite a change's own place in the feed is exact, since one writer commits in feed order. On PostgreSQL commits are
-//! told as they come, and only the reading of the feed below the oldest running transaction moves the cursor on; it also
-//! brings what other nodes committed.
+//! told as they come, this node's and those that others tell of, each conversation's in its order; only the reading of the
+//! feed below the oldest running transaction moves the cursor on, and it brings what nobody told.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,15 +10,16 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc};
 
-use super::feed::{Told, Viewers};
+use super::feed::Told;
 use super::rows::{self, AlarmView, RowView};
 use super::timeline::{items, may_have_been_read};
+use super::viewers::Viewers;
 use super::wire::{self, Item, View};
 use crate::app::AppState;
 use crate::assist::{self, Artifact};
 use crate::conversation::lists::{self, ListRow};
 use crate::conversation::store::{self, Span};
-use crate::conversation::{Actor, AlarmFor, Change, Cursor, Heard, Logged, Record};
+use crate::conversation::{Actor, AlarmFor, Cursor, Heard, Logged, Record};
 use crate::db::{DbError, EngineKind};
 use crate::directory::Directory;
 use crate::hub::Availability;
@@ -26,7 +27,7 @@ use crate::ids::{AgentId, ContactId, ConversationId, TurnId, WorkspaceId};
 
 /// Changes taken together at most.
 const BATCH: usize = 64;
-/// How often PostgreSQL's feed is read: the delay of what other nodes commit.
+/// How often PostgreSQL's feed is read: the delay of what another node committed and nobody told of.
 const READ_EVERY: Duration = Duration::from_secs(1);
 /// Events read at once.
 const READ_AT_ONCE: u32 = 500;
@@ -34,8 +35,11 @@ const READ_AT_ONCE: u32 = 500;
 const COUNT_UNREAD: u32 = 100;
 /// How far back the end of a turn is looked for when its record is stored.
 const CANCELLED_WITHIN: u32 = 50;
-/// Events remembered as told before the feed had them (other nodes' are never taken out).
-const MAX_EARLY: usize = 20_000;
+/// Events remembered as told before the feed had them: as many as commit while one transaction stays open. Beyond it, some
+/// are told twice.
+const MAX_EARLY: usize = 100_000;
+/// Conversations whose last told event is remembered.
+const MAX_TOLD: usize = 10_000;
 
 /// What a socket hears.
 #[derive(Debug)]
@@ -91,7 +95,19 @@ pub(super) struct Pump {
     out: broadcast::Sender<Arc<Out>>,
     viewers: Viewers,
     cursor: Cursor,
+    /// Told, and still above the cursor: the reading of the feed will meet them.
     early: HashSet<(ConversationId, u64)>,
+    /// The last event told of a conversation.
+    told: HashMap<ConversationId, u64>,
+}
+
+/// What is to be told of one conversation.
+#[derive(Default)]
+struct News {
+    /// With their words.
+    events: Vec<Logged>,
+    /// To be read.
+    seqs: Vec<u64>,
 }
 
 impl Pump {
@@ -102,7 +118,7 @@ impl Pump {
         viewers: Viewers,
     ) -> Self {
         let (state, cursor) = (state.clone(), Cursor::default());
-        Self { state, workspace, out, viewers, cursor, early: HashSet::new() }
+        Self { state, workspace, out, viewers, cursor, early: HashSet::new(), told: HashMap::new() }
     }
 
     pub(super) async fn run(
@@ -170,35 +186,39 @@ impl Pump {
     /// Tells a batch: the changes of one conversation together, so that its row is read once. Only the last frame moves the
     /// cursor on, since the frames before it may be all that a client got.
     async fn hear(&mut self, batch: Vec<Heard>) -> Result<(), DbError> {
-        let mut changes: Vec<(ConversationId, Vec<Arc<Change>>)> = Vec::new();
+        let mut news: Vec<(ConversationId, News)> = Vec::new();
+        let mut newest = self.cursor;
         let mut others = Vec::new();
         for heard in batch {
             match heard {
                 Heard::Changed(change) => {
                     let id = change.conversation.id;
-                    match changes.iter_mut().find(|(known, _)| *known == id) {
-                        Some((_, list)) => list.push(change),
-                        None => changes.push((id, vec![change])),
+                    newest = newest.max(change.cursor);
+                    if self.is_postgres() && change.cursor <= self.cursor {
+                        continue;
                     }
+                    let fresh = |event: &&Logged| self.is_early(id, event.seq);
+                    let events: Vec<Logged> = change.events.iter().filter(fresh).cloned().collect();
+                    of(&mut news, id).events.extend(events);
+                }
+                Heard::Moved(moved) => {
+                    if moved.cursor <= self.cursor {
+                        continue;
+                    }
+                    let id = moved.conversation;
+                    let seqs: Vec<u64> =
+                        (moved.from..=moved.seq).filter(|seq| self.is_early(id, *seq)).collect();
+                    of(&mut news, id).seqs.extend(seqs);
                 }
                 other => others.push(other),
             }
         }
-        let newest = changes.iter().flat_map(|(_, list)| list.iter().map(|c| c.cursor)).max();
-        let last = changes.len().saturating_sub(1);
-        for (place, (id, list)) in changes.into_iter().enumerate() {
-            if place == last
-                && let Some(newest) = newest
-                && !self.is_postgres()
-            {
-                self.cursor = self.cursor.max(newest);
+        let last = news.len().saturating_sub(1);
+        for (place, (id, found)) in news.into_iter().enumerate() {
+            if place == last && !self.is_postgres() {
+                self.cursor = newest;
             }
-            let mut events: Vec<Logged> = Vec::new();
-            for change in &list {
-                events.extend(change.events.iter().filter(|e| self.is_news(id, e.seq)).cloned());
-            }
-            events.sort_by_key(|event| event.seq);
-            self.changed(id, &events, None).await?;
+            self.tell_news(id, found).await?;
         }
         for other in others {
             self.other(other).await?;
@@ -206,16 +226,51 @@ impl Pump {
         Ok(())
     }
 
-    /// Whether an event was not told yet. On PostgreSQL the reading of the feed may have been faster.
-    fn is_news(&mut self, conversation: ConversationId, seq: u64) -> bool {
+    /// Whether an event that stands above the cursor was not told yet; it counts as told from now on.
+    fn is_early(&mut self, conversation: ConversationId, seq: u64) -> bool {
         if !self.is_postgres() {
             return true;
         }
         if self.early.len() >= MAX_EARLY {
             self.early.clear();
         }
-        // Told by the reader: taken out. Else remembered, for the reader to take out.
-        !self.early.remove(&(conversation, seq)) && self.early.insert((conversation, seq))
+        self.early.insert((conversation, seq))
+    }
+
+    /// Tells what is new of one conversation, in its order: also what stands before it and nobody told yet, since two nodes'
+    /// commits may be heard in the other order.
+    async fn tell_news(&mut self, id: ConversationId, news: News) -> Result<(), DbError> {
+        let News { mut events, mut seqs } = news;
+        let first = events.iter().map(|event| event.seq).chain(seqs.iter().copied()).min();
+        if let Some(first) = first
+            && self.is_postgres()
+            && self.state.conversations.wire().others.count() > 0
+            && self.told.get(&id).is_none_or(|told| *told + 1 < first)
+        {
+            let mut conn = self.state.conversations.db().read().await?;
+            let place = self.cursor;
+            let before = lists::untold_before(&mut conn, self.workspace, id, first, place).await?;
+            drop(conn);
+            seqs.extend(before.into_iter().filter(|seq| self.early.insert((id, *seq))));
+        }
+        if !seqs.is_empty() {
+            events.extend(self.events(id, &seqs).await?);
+        }
+        if events.is_empty() {
+            return Ok(());
+        }
+        events.sort_by_key(|event| event.seq);
+        self.remember(id, &events);
+        self.changed(id, &events, None).await
+    }
+
+    fn remember(&mut self, id: ConversationId, events: &[Logged]) {
+        let Some(last) = events.last() else { return };
+        if self.told.len() >= MAX_TOLD {
+            self.told.clear();
+        }
+        let told = self.told.entry(id).or_default();
+        *told = (*told).max(last.seq);
     }
 
     /// PostgreSQL: reads the feed below the oldest running transaction, tells what was not told yet, moves the cursor on.
@@ -223,30 +278,33 @@ impl Pump {
         if !self.is_postgres() {
             return Ok(());
         }
-        let mut conn = self.state.conversations.db().read().await?;
-        let fed = lists::feed_after(&mut conn, self.workspace, self.cursor, READ_AT_ONCE).await?;
-        drop(conn);
-        let Some(newest) = fed.last().map(|fed| fed.cursor) else { return Ok(()) };
-        let mut missed: Vec<(ConversationId, Vec<u64>)> = Vec::new();
-        for fed in fed {
-            if !self.is_news(fed.conversation, fed.seq) {
-                continue;
+        loop {
+            let mut conn = self.state.conversations.db().read().await?;
+            let fed =
+                lists::feed_after(&mut conn, self.workspace, self.cursor, READ_AT_ONCE).await?;
+            drop(conn);
+            let Some(newest) = fed.last().map(|fed| fed.cursor) else { return Ok(()) };
+            let may_be_more = fed.len() >= READ_AT_ONCE as usize / 2;
+            let mut missed: Vec<(ConversationId, News)> = Vec::new();
+            for fed in fed {
+                if !self.early.remove(&(fed.conversation, fed.seq)) {
+                    of(&mut missed, fed.conversation).seqs.push(fed.seq);
+                }
             }
-            match missed.iter_mut().find(|(known, _)| *known == fed.conversation) {
-                Some((_, seqs)) => seqs.push(fed.seq),
-                None => missed.push((fed.conversation, vec![fed.seq])),
+            let last = missed.len().saturating_sub(1);
+            for (place, (id, news)) in missed.into_iter().enumerate() {
+                let events = self.events(id, &news.seqs).await?;
+                if place == last {
+                    self.cursor = newest;
+                }
+                self.remember(id, &events);
+                self.changed(id, &events, None).await?;
+            }
+            self.cursor = newest;
+            if !may_be_more {
+                return Ok(());
             }
         }
-        let last = missed.len().saturating_sub(1);
-        for (place, (id, seqs)) in missed.into_iter().enumerate() {
-            let events = self.events(id, &seqs).await?;
-            if place == last {
-                self.cursor = newest;
-            }
-            self.changed(id, &events, None).await?;
-        }
-        self.cursor = newest;
-        Ok(())
     }
 
     async fn events(&self, id: ConversationId, seqs: &[u64]) -> Result<Vec<Logged>, DbError> {
@@ -294,7 +352,7 @@ impl Pump {
 
     async fn other(&mut self, heard: Heard) -> Result<(), DbError> {
         match heard {
-            Heard::Changed(_) => {}
+            Heard::Changed(_) | Heard::Moved(_) => {}
             Heard::Artifact { conversation, artifact } => {
                 let mut conn = self.state.conversations.db().read().await?;
                 let found =
@@ -334,8 +392,9 @@ impl Pump {
         if events.is_empty() { Ok(()) } else { self.changed(id, &events, None).await }
     }
 
-    async fn told(&self, told: Told) -> Result<(), DbError> {
+    async fn told(&mut self, told: Told) -> Result<(), DbError> {
         match told {
+            Told::Look => self.read().await,
             Told::Read { agent, conversation } => {
                 self.changed(conversation, &[], Some(agent)).await
             }
@@ -363,6 +422,18 @@ impl Pump {
         }
         Ok(())
     }
+}
+
+/// What is to be told of a conversation, found or made.
+fn of(news: &mut Vec<(ConversationId, News)>, id: ConversationId) -> &mut News {
+    let place = match news.iter().position(|(known, _)| *known == id) {
+        Some(place) => place,
+        None => {
+            news.push((id, News::default()));
+            news.len() - 1
+        }
+    };
+    &mut news[place].1
 }
 
 /// The frame of a conversation, with its row as read.

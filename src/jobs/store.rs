@@ -252,6 +252,18 @@ pub async fn end_leases_of_others(
         .await
 }
 
+/// Ends every lease that one node holds: it is dead.
+///
+/// # Errors
+/// When the database is away.
+pub async fn end_leases_of(conn: &mut Conn, node: NodeId, now: Timestamp) -> Result<u64, DbError> {
+    sql("UPDATE job SET lease_until = $2 WHERE status = 'running' AND node = $1 AND lease_until > $2")
+        .bind(node)
+        .bind(now)
+        .execute(conn)
+        .await
+}
+
 /// Jobs of one kind that were given up for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parked {

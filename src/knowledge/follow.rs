@@ -52,6 +52,14 @@ impl Follower {
         Ok(Current { reading, languages })
     }
 
+    /// The bases that were searched here, in the order of their workspaces.
+    pub fn held(&self) -> Vec<BaseKey> {
+        let known = self.languages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys: Vec<BaseKey> = known.keys().copied().collect();
+        keys.sort_unstable_by_key(|key| key.workspace);
+        keys
+    }
+
     async fn languages(
         &self,
         key: BaseKey,

@@ -114,6 +114,15 @@ impl Knowledge {
         Self { part: Some(part), ..self }
     }
 
+    /// Brings what this process holds of the bases up to the database; each search does the same for what it needs.
+    pub async fn catch_up(&self) {
+        for BaseKey { workspace, base } in self.follower.held() {
+            if let Err(error) = self.follower.open(workspace, &[base]).await {
+                tracing::debug!(%error, "a knowledge base is read when it is next searched");
+            }
+        }
+    }
+
     /// Makes a knowledge base.
     ///
     /// # Errors

@@ -221,7 +221,7 @@ impl World {
             index,
             text: text.to_owned(),
         };
-        self.state.conversations.wire().publish_draft((c.inbox, c.contact), draft);
+        self.state.conversations.wire().publish_draft(c.workspace, (c.inbox, c.contact), draft);
     }
 
     /// The running turn commits its reply.

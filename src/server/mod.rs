@@ -186,6 +186,7 @@ impl Built {
                 tracing::info!(turns, jobs, "work that an earlier process left is taken over");
             }
         }
+        crate::nodes::start(&state).await;
         let router = router(&state, &config, beside)?;
         let turns = TurnWorker::new(
             conversations.clone(),
@@ -215,7 +216,14 @@ impl Built {
             let (connections, listener) = (Arc::clone(&connections), Arc::clone(&listener));
             connections.serve(listener, router.clone(), shift.stop, shift.pulse)
         });
-        tasks.spawn(crate::model::tokens::warm());
+        let stopped = state.shutdown.clone();
+        tasks.spawn(async move {
+            // Nobody waits for it at the end.
+            tokio::select! {
+                () = stopped.cancelled() => {}
+                () = crate::model::tokens::warm() => {}
+            }
+        });
         Ok(Running { address, state })
     }
 }
@@ -281,7 +289,8 @@ async fn sweep_once(access: &AccessState) {
         .db
         .write(move |conn| {
             Box::pin(async move {
-                let sessions = crate::access::session::sweep(conn, now).await?;
+                let sessions = crate::access::session::sweep(conn, now).await?
+                    + crate::access::tickets::sweep(conn, now).await?;
                 let tokens = crate::access::visitor::sweep(conn, now).await?;
                 Ok(sessions + tokens + jobs::store::sweep(conn, now).await?)
             })

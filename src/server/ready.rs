@@ -30,6 +30,11 @@ pub(super) struct Ready {
     models: BTreeMap<String, Condition>,
     workers: BTreeMap<String, Condition>,
     jobs: Jobs,
+    /// Whether the other nodes are heard: `ok` or `away`; none where no other node can be. It makes a node slower, not unable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bridge: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_nodes: Option<usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,6 +87,7 @@ pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Re
         && refuses_writes.is_none()
         && workers.values().all(Condition::is_ok)
         && !stopping;
+    let others = &state.conversations.wire().others;
     let body = Ready {
         ready,
         stopping,
@@ -95,6 +101,8 @@ pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Re
         models: state.health.of(Kind::Model),
         workers,
         jobs: Jobs { parked: asked.ok() },
+        bridge: others.is_linked().then(|| if others.is_hearing() { "ok" } else { "away" }),
+        other_nodes: others.is_linked().then(|| others.count()),
     };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body))

@@ -17,6 +17,7 @@ use super::plan::{HISTORY_MESSAGES, Plan, Settings};
 use super::produce::{Produced, Producer, Release};
 use super::record::Explained;
 use crate::clock::Timestamp;
+use crate::conversation::others::Item;
 use crate::conversation::store::{self, DueTurn, Part};
 use crate::conversation::{
     Command, CommitError, Conversation, Conversations, Draft, Event, Evidence, Fence, HandoffCode,
@@ -122,6 +123,8 @@ impl TurnWorker {
         for turn in self.fairly(due) {
             let Ok(place) = Arc::clone(&self.running.places).try_acquire_owned() else {
                 waiting = true;
+                // Another node may have a place.
+                self.conversations.wire().others.tell(|| Item::Turns);
                 break;
             };
             let fresh =
@@ -209,6 +212,7 @@ impl TurnWorker {
         let out = Releasing {
             wire: Arc::clone(self.conversations.wire()),
             gate: gate.clone(),
+            workspace: c.workspace,
             key: (c.inbox, c.contact),
             conversation: c.id,
             fence,
@@ -418,6 +422,7 @@ fn gates_shut(wire: &Wire, turn: TurnId) {
 struct Releasing {
     wire: Arc<Wire>,
     gate: Gate,
+    workspace: WorkspaceId,
     key: VisitorKey,
     conversation: ConversationId,
     fence: Fence,
@@ -434,7 +439,7 @@ impl Release for Releasing {
                 index,
                 text: sentence.to_owned(),
             };
-            self.wire.publish_draft(self.key, draft);
+            self.wire.publish_draft(self.workspace, self.key, draft);
         })
     }
 

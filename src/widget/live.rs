@@ -10,11 +10,12 @@ use super::view::{CATCH_UP, Read, Stretch, Whose, current, read, visible, visito
 use super::wire::{VisitorAuthor, VisitorConversation, VisitorMessage, VisitorState, author};
 use crate::access::{Origin, VisitorToken, cors, visitor};
 use crate::app::AppState;
+use crate::conversation::others::Item;
 use crate::conversation::store::{self, Part};
 use crate::conversation::{Actor, Change, Conversation, Draft, Heard, Live, Record};
 use crate::db::DbError;
 use crate::directory::Directory;
-use crate::ids::{ConversationId, TurnId};
+use crate::ids::{AssistantId, ConversationId, TurnId};
 use crate::socket::{Code, Gone, Socket};
 
 /// Sockets of one visitor on this node: tabs, and some that are still dying.
@@ -124,8 +125,10 @@ impl<'a> Here<'a> {
     fn moved(&self, joined: bool) {
         let wire = self.state.conversations.wire();
         let contact = self.whose.contact;
-        if wire.presence.visitor(contact, joined) {
-            wire.agents.publish(&self.whose.workspace, Heard::Visitor { contact });
+        let workspace = self.whose.workspace;
+        if wire.presence.visitor(workspace, contact, joined) {
+            wire.agents.publish(&workspace, Heard::Visitor { contact });
+            wire.others.tell(|| Item::Visitor(workspace, contact, joined));
         }
     }
 }
@@ -210,6 +213,12 @@ impl Listening<'_> {
     ) -> Result<(), Ended> {
         match live {
             Ok(Live::Changed(change)) => self.changed(socket, &change).await?,
+            Ok(Live::Moved(moved)) => {
+                if moved.public_seq > self.sent || moved.epoch > self.epoch {
+                    self.look(socket).await?;
+                }
+                self.begins(socket, moved.begins, moved.epoch).await?;
+            }
             Ok(Live::Draft(draft)) => self.draft(socket, &draft).await?,
             Ok(Live::DraftDropped { turn, epoch, .. }) => {
                 self.drafted = None;
@@ -261,8 +270,18 @@ impl Listening<'_> {
             Record::TurnStarted { assistant, .. } => Some(assistant),
             _ => None,
         });
-        if let Some(assistant) = begins
-            && c.epoch == self.epoch
+        self.begins(socket, begins, c.epoch).await
+    }
+
+    /// Dots when the AI begins, unless somebody has taken over meanwhile.
+    async fn begins(
+        &mut self,
+        socket: &mut Socket,
+        assistant: Option<AssistantId>,
+        epoch: u64,
+    ) -> Result<(), Ended> {
+        if let Some(assistant) = assistant
+            && epoch == self.epoch
         {
             let directory = self.state.names.of(self.whose.workspace).await?;
             let author = author(Actor::Assistant(assistant), &directory).into();

@@ -229,7 +229,7 @@ pub async fn typing(State(state): State<AppState>, visitor: Visitor) -> ApiResul
     let actor = Actor::Visitor(visitor.contact);
     let name = person.and_then(|person| person.name);
     let typing = Heard::Typing { conversation: c.id, actor, name };
-    state.conversations.wire().agents.publish(&visitor.workspace, typing);
+    state.conversations.wire().tell_agents(visitor.workspace, typing);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -16,6 +16,7 @@ use crate::api::{
 use crate::app::AppState;
 use crate::clock::Timestamp;
 use crate::contact::{self, ContactChange};
+use crate::conversation::others::Item;
 use crate::directory::{Directory, Identity};
 use crate::field;
 use crate::ids::ContactId;
@@ -272,5 +273,6 @@ pub async fn contact(
         })
         .await?;
     state.feeds.tell_contact(id);
+    state.conversations.wire().others.tell(|| Item::Contact(id));
     Ok(StatusCode::NO_CONTENT)
 }

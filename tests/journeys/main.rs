@@ -11,11 +11,13 @@ mod support;
 
 mod backup;
 mod bad_input;
+mod chaos;
 mod crash;
 mod durability;
 mod faults;
 mod hostile_model;
 mod laws;
+mod nodes;
 mod qdrant;
 mod story;
 mod takeovers;

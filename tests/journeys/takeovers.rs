@@ -149,7 +149,7 @@ impl Heard {
                     }
                 }
             }
-            Live::DraftDropped { .. } | Live::Typing { .. } => {}
+            Live::Moved(_) | Live::DraftDropped { .. } | Live::Typing { .. } => {}
         }
     }
 }

@@ -94,6 +94,46 @@ pub(in crate::conversation) async fn end_leases_of_others(
         .await
 }
 
+/// Ends every lease that one node holds: it is dead.
+pub(in crate::conversation) async fn end_leases_of(
+    conn: &mut Conn,
+    node: NodeId,
+    now: Timestamp,
+) -> Result<u64, DbError> {
+    sql("UPDATE turn SET lease_until = $2 WHERE status = 'running' AND node = $1 AND lease_until > $2")
+        .bind(node)
+        .bind(now)
+        .execute(conn)
+        .await
+}
+
+/// Of these tries, the ones that are not the running try of their turn any more.
+///
+/// # Errors
+/// When the database is away or a row is broken.
+pub async fn ended_tries(
+    conn: &mut Conn,
+    tries: &[(TurnId, u32)],
+) -> Result<Vec<(TurnId, u32)>, DbError> {
+    let mut ended = Vec::new();
+    for (turn, attempt) in tries {
+        let row: Option<(String, i64)> = sql("SELECT status, attempt FROM turn WHERE id = $1")
+            .bind(*turn)
+            .optional(conn)
+            .await?;
+        let runs = row.is_some_and(|(status, newest)| match status.as_str() {
+            "running" => newest <= i64::from(*attempt),
+            // Not leased yet, or given back: nobody else has it.
+            "due" => newest < i64::from(*attempt),
+            _ => false,
+        });
+        if !runs {
+            ended.push((*turn, *attempt));
+        }
+    }
+    Ok(ended)
+}
+
 /// Conversations with a timer due, and when the next one will be.
 ///
 /// # Errors

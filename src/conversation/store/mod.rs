@@ -7,8 +7,8 @@ mod read;
 mod row;
 mod write;
 
-pub use due::{DueTurn, due_timers, due_turns, next_timer_at, next_turn_at};
-pub(super) use due::{end_leases_of_others, renew};
+pub use due::{DueTurn, due_timers, due_turns, ended_tries, next_timer_at, next_turn_at};
+pub(super) use due::{end_leases_of, end_leases_of_others, renew};
 pub use load::{Loaded, TurnFacts, of_contact, turn_facts};
 pub(super) use load::{agent_name, contact_blocked, load, load_inbox, wait_for_turn};
 pub use project::Lease;

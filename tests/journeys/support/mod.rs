@@ -1,5 +1,7 @@
 //! What every journey needs: a server, people, visitors, sockets, and a look at what the model was sent.
 
+pub mod balancer;
+pub mod cluster;
 pub mod command;
 pub mod engine;
 pub mod model;

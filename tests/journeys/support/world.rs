@@ -254,8 +254,13 @@ async fn help_centre(state: &AppState, workspace: WorkspaceId) -> KnowledgeBaseI
 
 /// What every server of the journeys is configured with: one model for every task, no waiting for more words, no rates.
 pub fn configuration(place: &Place, model: &ScriptedServer) -> Config {
+    configuration_at(&place.url, model)
+}
+
+/// The same for a database at any address.
+pub fn configuration_at(url: &str, model: &ScriptedServer) -> Config {
     let mut config = Config::default();
-    config.database.url = Secret::new(&place.url);
+    config.database.url = Secret::new(url);
     let endpoint = Endpoint {
         base_url: model.base_url(),
         model: "scripted".to_owned(),
@@ -290,6 +295,13 @@ pub fn http() -> reqwest::Client {
     baton::model::openai::install_crypto();
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
     client.expect("makes an HTTP client")
+}
+
+/// The same, with a connection of its own for each request, so that a load balancer spreads them.
+pub fn http_without_memory() -> reqwest::Client {
+    baton::model::openai::install_crypto();
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).pool_max_idle_per_host(0);
+    client.build().expect("makes an HTTP client")
 }
 
 /// A running server with a business in it, its model, and ways in.
@@ -358,6 +370,14 @@ impl World {
         &self.place.url
     }
 
+    /// One more server on the same database.
+    pub async fn another_node(&self) -> Node {
+        let built = build(&self.config, &self.setup).await;
+        let state = built.state.clone();
+        let (origin, running) = start(built).await;
+        Node { origin, state, running }
+    }
+
     /// A signed-in colleague of the first business.
     pub fn agent(&self, name: &str) -> Agent {
         self.business.agent(name, &self.http, &self.origin)
@@ -400,6 +420,22 @@ impl World {
         crate::laws::assert_lawful(&place.url).await;
         let panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner).clone();
         assert!(panics.is_empty(), "something in the server panicked: {panics:?}");
+    }
+}
+
+/// A further server on a world's database.
+pub struct Node {
+    pub origin: String,
+    pub state: AppState,
+    running: Running,
+}
+
+impl Node {
+    /// Stops it as an operator does.
+    pub async fn stop(self) {
+        let Self { state, running, .. } = self;
+        stop(running).await;
+        drop(state);
     }
 }
 

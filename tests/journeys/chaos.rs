@@ -447,7 +447,7 @@ async fn two_nodes_are_killed_and_the_database_restarts_and_nothing_is_lost() {
     let logs: Vec<String> =
         ["one", "two"].map(|name| tail(&folder.path().join(format!("{name}.log")))).into();
     assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), logs.join("\n---\n"));
-    assert!(broken.is_empty(), "the laws are broken:\n{}", broken.join("\n"));
+    assert!(broken.is_empty(), "the laws are broken:\n{broken:#?}");
     let kills = (length.as_secs() + KILL_EVERY.as_secs() / 2) / KILL_EVERY.as_secs();
     assert_eq!(u64::try_from(faults.kills), Ok(kills), "as often as said");
     assert_eq!(faults.restarts, 2);

@@ -103,7 +103,7 @@ async fn moves(from: Engine, to: Engine) {
     assert_eq!(again.code, Some(1), "{again:?}");
     assert!(again.errors.contains("empty database"), "{again:?}");
 
-    let world = world.moved_to(place).await;
+    let world = Box::pin(world.moved_to(place)).await;
     let ana = world.agent("Ana");
     ana.get("/conversations").await.refused(401, "unauthenticated");
     world.business.sign_in(&world.state).await;
@@ -171,7 +171,7 @@ async fn what_ran_when_the_backup_was_made_runs_again(engine: Engine) {
     assert_eq!(count(&place.url, "SELECT COUNT(*) FROM session").await, 0);
     assert_eq!(count(&place.url, "SELECT COUNT(*) FROM event WHERE tx <> 0").await, 0);
     gate.open();
-    let world = world.moved_to(place).await;
+    let world = Box::pin(world.moved_to(place)).await;
     let visitor = visitor.at(&world.origin);
     let mut page = visitor.live().await;
     page.reads("five working days").await;

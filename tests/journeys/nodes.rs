@@ -444,7 +444,7 @@ async fn a_takeover_silences_the_node_that_writes() {
     let mut late: Vec<Duration> = Vec::new();
     // How late the latest was, less what a bare notification took in the same moment.
     let mut worst = Duration::ZERO;
-    let bare = Bare::start(&a.url()).await;
+    let bare = Bare::start(a.url()).await;
     let mut sentences = 0;
     for round in 0..takeovers() {
         let visitor = a.visitor("Rina").await;

@@ -382,7 +382,7 @@ async fn model_servers_cannot_flood_us(engine: Engine) {
             endless(kind, packed, piece.clone(), taken)
         })
         .await;
-        let reason = asked_with(engine, url).await;
+        let reason = Box::pin(asked_with(engine, url)).await;
         assert!(
             ["model_failed", "judge_failed"].contains(&reason.as_str().unwrap_or("")),
             "{what}: {reason}"
@@ -406,7 +406,7 @@ async fn redirects_of_model_servers_are_not_followed(engine: Engine) {
             response
         })
         .await;
-        let reason = asked_with(engine, url).await;
+        let reason = Box::pin(asked_with(engine, url)).await;
         assert!(
             ["model_failed", "judge_failed"].contains(&reason.as_str().unwrap_or("")),
             "{reason}"

@@ -6,6 +6,8 @@
 //!   of theirs finds a newer one.
 //! - **Transaction numbers** of the feed become 0, below every transaction of the new database: the order is that of `feed`,
 //!   and a number from elsewhere would hide events from readers until the new database has counted so far.
+//! - **What processes tell each other while they run** (who is alive, whose sockets are open, tickets, probes) is nobody's data: it is
+//!   not in a backup at all.
 //! - NUL in text goes, since PostgreSQL cannot hold it.
 
 use crate::clock::Timestamp;
@@ -13,6 +15,8 @@ use crate::db::Arg;
 use crate::db::bulk::Row;
 use crate::db::schema::Table;
 
+/// Tables that say something of running processes only.
+const OF_PROCESSES: [&str; 4] = ["agent_presence", "live_ticket", "node", "write_probe"];
 /// A table without rows in any restored database.
 const LEFT_OUT: &str = "session";
 /// Only what was used is kept, as a record.
@@ -21,6 +25,11 @@ const INVITATIONS: (&str, &str) = ("invitation", "used_at");
 const LEASE: (&str, &str) = ("lease_until", "node");
 /// The feed's transaction.
 const FEED: (&str, &str) = ("event", "tx");
+
+/// Whether what the table holds belongs into a backup.
+pub(super) fn is_data(table: &Table) -> bool {
+    !OF_PROCESSES.contains(&table.name.as_str())
+}
 
 /// The row as it is restored; none if it stays out.
 pub(super) fn restored(table: &Table, mut row: Row, now: Timestamp) -> Option<Row> {
@@ -74,6 +83,9 @@ mod tests {
                 table.is_some_and(|table| table.place(column).is_some())
             };
             assert!(has(LEFT_OUT, "token_hash"));
+            for table in OF_PROCESSES {
+                assert!(tables.iter().any(|t| t.name == table), "{table}");
+            }
             assert!(has(INVITATIONS.0, INVITATIONS.1));
             assert!(has(FEED.0, FEED.1));
             for table in ["turn", "job"] {

@@ -72,7 +72,7 @@ pub async fn restore(
 /// An empty database with the schema of the backup.
 async fn prepare(db: &Db, header: &Header) -> Result<(), BackupError> {
     let mut conn = db.read().await?;
-    if let Some(table) = schema::first_with_rows(&mut conn).await? {
+    if let Some(table) = schema::first_with_rows(&mut conn, fresh::is_data).await? {
         return Err(BackupError::NotEmpty(table));
     }
     let there = applied(&mut conn).await?;

@@ -44,7 +44,7 @@ pub async fn back_up(
     let partial = blocking(move || Partial::create(&wanted, replace)).await?;
     let mut conn = db.snapshot().await?;
     let mut tables = Vec::new();
-    for table in schema::tables(&mut conn).await? {
+    for table in schema::tables(&mut conn).await?.into_iter().filter(super::fresh::is_data) {
         let rows = schema::count(&mut conn, &table).await?;
         tables.push(Contents { table, rows });
     }

@@ -131,8 +131,12 @@ impl World {
                 Record::ReturnedToAi { .. } => MessageKind::ReturnNote,
                 _ => MessageKind::Text,
             };
-            let answers = match record {
-                Record::AssistantAnswered { answers, .. } => *answers,
+            let (turn, answers) = match record {
+                Record::AssistantAnswered { turn, answers, .. } => (Some(*turn), *answers),
+                _ => (None, None),
+            };
+            let notice = match record {
+                Record::Noticed { code, .. } => Some(code.as_str().to_owned()),
                 _ => None,
             };
             let message = record.message().map(|id| Message {
@@ -140,13 +144,13 @@ impl World {
                 seq: c.seq,
                 public_seq: record.is_public().then_some(c.public_seq),
                 kind,
-                notice: None,
+                notice,
                 author: *actor,
                 author_name: None,
                 text: "words".to_owned(),
                 citations: Vec::new(),
                 client_id: None,
-                turn: None,
+                turn,
                 answers,
                 incomplete: false,
                 flags: Vec::new(),

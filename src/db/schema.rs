@@ -180,12 +180,15 @@ pub async fn count(conn: &mut Conn, table: &Table) -> Result<u64, DbError> {
     Ok(u64::try_from(rows).unwrap_or(0))
 }
 
-/// The first table that has rows, if any.
+/// The first table that has rows, if any; some do not count.
 ///
 /// # Errors
 /// What the engine says.
-pub async fn first_with_rows(conn: &mut Conn) -> Result<Option<String>, DbError> {
-    for table in tables(conn).await? {
+pub async fn first_with_rows(
+    conn: &mut Conn,
+    counts: fn(&Table) -> bool,
+) -> Result<Option<String>, DbError> {
+    for table in tables(conn).await?.into_iter().filter(counts) {
         let text = format!(
             "SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT 1) AS probe",
             Quoted(&table.name)

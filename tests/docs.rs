@@ -7,7 +7,14 @@ fn every_path_that_the_documents_name_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tops = ["src", "web", "prompts", "knowledge", "migrations", "tests", "docs", "tools"];
     let mut seen = 0;
-    for document in ["README.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/OPERATIONS.md"] {
+    for document in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "docs/ARCHITECTURE.md",
+        "docs/OPERATIONS.md",
+        "docs/RELIABILITY.md",
+    ] {
         let text = std::fs::read_to_string(root.join(document)).expect("reads");
         let quoted = text.split('`').skip(1).step_by(2);
         let linked = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());

@@ -83,7 +83,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    let value: serde_json::Value = serde_json::from_slice(bytes)
+    let strict::Unique(value) = serde_json::from_slice(bytes)
         .map_err(|error| ApiError::malformed(format!("The body is not valid JSON: {error}.")))?;
     strict::read(value)
         .map_err(|error| at_fault(&error.path().to_string(), &error.inner().to_string()))

@@ -238,13 +238,12 @@ impl Pump {
     }
 
     /// Tells what is new of one conversation, in its order: also what stands before it and nobody told yet, since two nodes'
-    /// commits may be heard in the other order.
+    /// commits may be heard in the other order, and a node that has just died may have told nobody of its last.
     async fn tell_news(&mut self, id: ConversationId, news: News) -> Result<(), DbError> {
         let News { mut events, mut seqs } = news;
         let first = events.iter().map(|event| event.seq).chain(seqs.iter().copied()).min();
         if let Some(first) = first
             && self.is_postgres()
-            && self.state.conversations.wire().others.count() > 0
             && self.told.get(&id).is_none_or(|told| *told + 1 < first)
         {
             let mut conn = self.state.conversations.db().read().await?;

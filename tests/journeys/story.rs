@@ -636,7 +636,7 @@ async fn taking_from_a_colleague_is_a_right(engine: Engine) {
     let on_purpose = json!({ "from_colleague": true, "expected_epoch": epoch });
     budi.post(&path, on_purpose.clone()).await.refused(403, "forbidden");
     let to_self = json!({ "agent_id": budi.id });
-    budi.command(&id, "assign", to_self).await.refused(409, "refused");
+    budi.command(&id, "assign", to_self).await.refused(403, "forbidden");
     assert_eq!(ana.detail(&id).await["holder"]["agent"]["name"], "Ana");
     citra.post(&path, json!({ "from_colleague": true })).await.names(
         400,

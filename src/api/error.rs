@@ -310,6 +310,10 @@ impl IntoResponse for ApiError {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            // The rest of it is not read, so the connection ends: the next request must not be sent on it.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 }

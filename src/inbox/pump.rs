@@ -379,7 +379,7 @@ impl Pump {
 
     /// Tells the end of a cancelled turn again, now with what may have been read of it: its worker stops, and stores that,
     /// only after the cancellation was told.
-    async fn explained(&self, id: ConversationId, turn: TurnId) -> Result<(), DbError> {
+    async fn explained(&mut self, id: ConversationId, turn: TurnId) -> Result<(), DbError> {
         let mut conn = self.state.conversations.db().read().await?;
         let span = Span::Before(u64::MAX);
         let mut events =
@@ -388,7 +388,11 @@ impl Pump {
         events.retain(
             |event| matches!(event.record, Record::TurnCancelled { turn: ended, .. } if ended == turn),
         );
-        if events.is_empty() { Ok(()) } else { self.changed(id, &events, None).await }
+        // Another node may say this before what stands before it is told here.
+        for event in &events {
+            self.is_early(id, event.seq);
+        }
+        self.tell_news(id, News { events, seqs: Vec::new() }).await
     }
 
     async fn told(&mut self, told: Told) -> Result<(), DbError> {

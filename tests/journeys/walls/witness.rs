@@ -48,8 +48,8 @@ impl Witness {
         let rows = pairs(&mut connected, columns).await;
         let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (table, column) in rows {
-            // A node's heartbeat goes on, whatever is asked.
-            if table != "_sqlx_migrations" && table != "node" {
+            // A node goes on telling that it lives, and who is with it, whatever is asked.
+            if !["_sqlx_migrations", "node", "agent_presence"].contains(&table.as_str()) {
                 tables.entry(table).or_default().push(column);
             }
         }

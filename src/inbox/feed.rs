@@ -42,6 +42,7 @@ pub enum Told {
 struct Feed {
     out: broadcast::Sender<Arc<Out>>,
     told: mpsc::UnboundedSender<Told>,
+    started: watch::Receiver<bool>,
 }
 
 /// The feeds of every workspace with a socket open on this node.
@@ -83,18 +84,33 @@ impl Feeds {
         })
     }
 
-    /// Hears a workspace from now on.
-    #[must_use]
-    pub fn join(&self, state: &AppState, workspace: WorkspaceId) -> broadcast::Receiver<Arc<Out>> {
+    /// Hears a workspace from now on: what is read after this, and what is heard, leave no gap between them.
+    pub async fn join(
+        &self,
+        state: &AppState,
+        workspace: WorkspaceId,
+    ) -> broadcast::Receiver<Arc<Out>> {
+        let (receiver, mut started) = self.subscribe(state, workspace);
+        // A feed tells what comes after the place it starts from. It ends before it has one only at shutdown.
+        let _stopping = started.wait_for(|started| *started).await;
+        receiver
+    }
+
+    fn subscribe(
+        &self,
+        state: &AppState,
+        workspace: WorkspaceId,
+    ) -> (broadcast::Receiver<Arc<Out>>, watch::Receiver<bool>) {
         self.with(|feeds| {
             if let Some(feed) = feeds.get(&workspace) {
-                return feed.out.subscribe();
+                return (feed.out.subscribe(), feed.started.clone());
             }
             let (out, receiver) = broadcast::channel(CAPACITY);
             let (told, asked) = mpsc::unbounded_channel();
             let heard = state.conversations.wire().agents.subscribe(workspace);
             let pump = Pump::new(state, workspace, out.clone(), self.viewers.clone());
-            let pumping = AssertUnwindSafe(pump.run(heard, asked)).catch_unwind();
+            let (starts, started) = watch::channel(false);
+            let pumping = AssertUnwindSafe(pump.run(heard, asked, starts)).catch_unwind();
             let all = Arc::clone(&state.feeds);
             state.tasks.spawn(async move {
                 if pumping.await.is_err() {
@@ -103,8 +119,8 @@ impl Feeds {
                     all.with(|feeds| feeds.remove(&workspace));
                 }
             });
-            feeds.insert(workspace, Feed { out, told });
-            receiver
+            feeds.insert(workspace, Feed { out, told, started: started.clone() });
+            (receiver, started)
         })
     }
 

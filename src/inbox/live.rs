@@ -175,7 +175,7 @@ impl<'a> Listening<'a> {
             return Err(Gone::Ended(Code::RateLimited).into());
         }
         // Before anything is read: what is committed from here on is heard.
-        let feed = state.feeds.join(state, owner.workspace);
+        let feed = state.feeds.join(state, owner.workspace).await;
         let here = Here::join(state, owner.workspace, owner.agent, session.presence);
         Ok(Self {
             state,

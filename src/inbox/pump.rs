@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use super::feed::Told;
 use super::rows::{self, AlarmView, RowView};
@@ -125,15 +125,18 @@ impl Pump {
         mut self,
         mut heard: broadcast::Receiver<Heard>,
         mut asked: mpsc::UnboundedReceiver<Told>,
+        starts: watch::Sender<bool>,
     ) {
         let mut tick = tokio::time::interval(READ_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut ready = false;
         loop {
-            if !ready {
+            if !*starts.borrow() {
                 // The place to start from; without the database there is nothing to tell either.
                 match self.now().await {
-                    Ok(cursor) => (self.cursor, ready) = (self.cursor.max(cursor), true),
+                    Ok(cursor) => {
+                        self.cursor = self.cursor.max(cursor);
+                        starts.send_replace(true);
+                    }
                     Err(error) => tracing::warn!(%error, "the feed of a workspace cannot start"),
                 }
             }

@@ -1,5 +1,5 @@
 /** The real binary with the demo workspace, started and killed as a person or a power cut would. */
-import { execFile, spawn } from 'node:child_process'
+import { execFile, execFileSync, spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -11,6 +11,15 @@ const root = path.resolve(import.meta.dirname, '../../..')
 const binary = process.env.BATON_BINARY ?? path.join(root, 'target/debug/baton')
 
 const run = promisify(execFile)
+
+// A development build serves web/dist as it lies there: pages older than their sources would be tested in their place.
+if (!process.env.BATON_BINARY) {
+  try {
+    execFileSync('make', ['--question', '--silent', 'web'], { cwd: root, stdio: 'ignore' })
+  } catch {
+    throw new Error('web/dist is older than its sources: run `make web` first')
+  }
+}
 
 /** Runs on one data folder, one database and one port, so that a restart is found where the browsers look for it. */
 export class Baton {

@@ -1,6 +1,6 @@
 /** Making sure that a waiting visitor is noticed: sound, tab title, spoken announcement, alarms. */
 import { t } from '$/i18n/index.svelte'
-import { people } from '$/lib/api'
+import { conversations as api, people } from '$/lib/api'
 import { chime } from '$/lib/chime'
 import { contactName } from '$/lib/format'
 import type { Alarm, Frame, Row } from '$/lib/types'
@@ -27,14 +27,26 @@ class Alerts {
 
   /** Must see the row before the list takes it in, to know whether it was in the queue already. */
   changed(frame: Extract<Frame, { type: 'changed' }>): void {
-    const before = conversations.row(frame.row.id)
-    // What this agent put into the queue is no news to them.
-    const mine = frame.items.some((item) => item.actor.id === session.id)
-    // A row not loaded yet is news only if its stay in the queue just began.
-    const since = Date.parse(frame.row.holder.queue?.since ?? '')
-    const entered = before ? !inQueue(before) : !(Date.now() - since > 120_000)
-    if (!mine && entered && inQueue(frame.row)) this.#queued(frame.row)
-    if (frame.items.some((item) => item.kind.startsWith('alarm_'))) void this.loadAlarms()
+    const { row, items } = frame
+    if (inQueue(row)) {
+      const before = conversations.row(row.id)
+      // What this agent put into the queue is no news to them.
+      if (items.some((item) => item.actor.id === session.id)) this.#announced.add(stayOf(row))
+      // A list that was asked for meanwhile may have brought the row first: a stay that just began is news all the same.
+      else if ((before && !inQueue(before)) || justBegan(row)) this.#queued([row])
+    }
+    if (items.some((item) => item.kind.startsWith('alarm_'))) void this.loadAlarms()
+  }
+
+  /** After a gap in the feed: whoever came to wait meanwhile. Must be called before the list is asked for again. */
+  async catchUp(): Promise<void> {
+    const waiting = new Set(conversations.known.filter(inQueue).map(stayOf))
+    try {
+      const { items } = await api.list({ view: 'unassigned', state: null, limit: 50 })
+      this.#queued(items.filter((row) => inQueue(row) && !waiting.has(stayOf(row))))
+    } catch {
+      // The title's number still tells that somebody waits.
+    }
   }
 
   raised(alarm: Alarm): void {
@@ -65,20 +77,27 @@ class Alerts {
     this.#announced.clear()
   }
 
-  #queued(row: Row): void {
+  /** However many come at once, they ring once. */
+  #queued(rows: Row[]): void {
     // A replayed frame tells of the same stay in the queue again.
-    const stay = `${row.id} ${row.holder.queue?.since ?? ''}`
-    if (this.#announced.has(stay)) return
-    this.#announced.add(stay)
+    const news = rows.filter((row) => !this.#announced.has(stayOf(row)))
+    const last = news.at(-1)
+    if (!last) return
+    for (const row of news) this.#announced.add(stayOf(row))
     if (prefs.sound) chime()
-    this.spoken = t('announce.waiting', { name: contactName(row.contact) })
-    this.fresh = new Set(this.fresh).add(row.id)
+    this.spoken = t('announce.waiting', { name: contactName(last.contact) })
+    const ids = news.map((row) => row.id)
+    this.fresh = new Set([...this.fresh, ...ids])
     setTimeout(() => {
       const fresh = new Set(this.fresh)
-      fresh.delete(row.id)
+      for (const id of ids) fresh.delete(id)
       this.fresh = fresh
     }, 6000)
   }
 }
+
+/** One stay of a conversation in the queue. */
+const stayOf = (row: Row): string => `${row.id} ${row.holder.queue?.since ?? ''}`
+const justBegan = (row: Row): boolean => !(Date.now() - Date.parse(row.holder.queue?.since ?? '') > 120_000)
 
 export const alerts = new Alerts()

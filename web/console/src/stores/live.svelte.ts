@@ -49,6 +49,7 @@ class Connection {
         this.#welcomed = true
         return
       case 'resync':
+        void alerts.catchUp()
         return this.#reload()
       case 'changed':
         alerts.changed(frame)

@@ -11,7 +11,13 @@ pub(super) fn trouble(error: &DbError) -> Option<&'static str> {
     match error {
         DbError::Closed => Some("closed"),
         DbError::Unavailable(name) => Some(name),
-        DbError::Sql(sqlx::Error::Io(_)) => Some("away"),
+        // A server that goes down in the middle of a word leaves a protocol error as often as one of the connection.
+        DbError::Sql(
+            sqlx::Error::Io(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::BeginFailed,
+        ) => Some("away"),
         DbError::Sql(sqlx::Error::PoolTimedOut) => Some("exhausted"),
         DbError::Sql(sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed) => Some("closed"),
         DbError::Sql(sqlx::Error::Database(db)) => of_code(&db.code().unwrap_or_default()),

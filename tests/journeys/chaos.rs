@@ -472,8 +472,9 @@ async fn both_ready(nodes: &[Node]) {
 
 fn tail(log: &PathBuf) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_else(|error| error.to_string());
-    let lines: Vec<&str> = text.lines().rev().take(40).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    let errors = text.lines().filter(|line| line.contains("ERROR")).take(20);
+    let last = text.lines().skip(text.lines().count().saturating_sub(40));
+    errors.chain(last).collect::<Vec<_>>().join("\n")
 }
 
 #[expect(clippy::print_stderr, reason = "numbers for whoever reads the test's output")]

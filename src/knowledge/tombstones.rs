@@ -11,7 +11,7 @@ use super::{Knowledge, KnowledgeError, store};
 pub const KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 impl Knowledge {
-    /// Forgets tombstones older than [`KEPT`] and returns how many.
+    /// Forgets tombstones older than a week and returns how many.
     ///
     /// # Errors
     /// What the database says.

@@ -99,11 +99,15 @@ impl AnswerParser {
     #[must_use]
     pub fn finish(mut self) -> (Option<String>, Outcome) {
         let mut clean = String::new();
-        let pending = std::mem::take(&mut self.pending);
-        if let Some(control) = begun_control(&pending) {
-            self.control = self.control.or(Some(control));
-        } else if !is_begun_mark(&pending) {
-            self.pending = pending;
+        // Each round shows at least one character of what is pending, so this ends.
+        while !self.pending.is_empty() {
+            if let Some(control) = begun_control(&self.pending) {
+                self.control = self.control.or(Some(control));
+                break;
+            }
+            if is_begun_mark(&self.pending) {
+                break;
+            }
             self.flush(&mut clean);
         }
         let mut last = self.sentences.push(&clean).concat();
@@ -193,12 +197,19 @@ impl AnswerParser {
         }
     }
 
+    /// The pending bracket begins no mark: it is shown. What stands behind it is read again, since a mark may begin there.
     fn flush(&mut self, clean: &mut String) {
+        let pending = std::mem::take(&mut self.pending);
+        let mut rest = pending.chars();
+        let Some(bracket) = rest.next() else { return };
         let space = std::mem::take(&mut self.space);
         if std::mem::replace(&mut self.begun, true) {
             clean.push_str(&space);
         }
-        clean.push_str(&std::mem::take(&mut self.pending));
+        clean.push(bracket);
+        for c in rest {
+            self.read(c, clean);
+        }
     }
 
     fn release(&mut self, clean: &str) -> Vec<String> {

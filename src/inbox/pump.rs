@@ -163,6 +163,9 @@ impl Pump {
             };
             if let Err(error) = done {
                 tracing::warn!(%error, "a workspace's feed fell behind");
+                // What was marked as told may not have been: above the cursor everything is told again, in order.
+                self.early.clear();
+                self.told.clear();
                 let _nobody = self.out.send(Arc::new(Out::Resync(self.cursor)));
             }
         }

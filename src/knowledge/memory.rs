@@ -15,7 +15,7 @@ use crate::ids::ChunkId;
 use super::Audience;
 use super::index::{
     BaseKey, Difference, FUSED_HITS, Hit, IndexError, IndexQuery, Point, RRF_K, Reader, Statistics,
-    VectorIndex,
+    TokenCounts, VectorIndex,
 };
 
 /// All bases of this process.
@@ -28,6 +28,9 @@ pub struct MemoryIndex {
 struct Base {
     revision: i64,
     slots: Vec<Slot>,
+    /// Where each chunk is.
+    places: HashMap<ChunkId, u32>,
+    /// The slots of a token, in order.
     postings: HashMap<u32, Vec<Posting>>,
     /// One row for each slot that has a vector.
     matrix: Vec<f32>,
@@ -121,6 +124,21 @@ impl Base {
         }
     }
 
+    /// How often each of these tokens occurs in a chunk.
+    fn counts(&self, chunk: ChunkId, tokens: &[u32]) -> Option<TokenCounts> {
+        let slot = *self.places.get(&chunk)?;
+        let mut counts: Vec<(u32, f32)> = tokens
+            .iter()
+            .filter_map(|&token| {
+                let postings = self.postings.get(&token)?;
+                let at = postings.binary_search_by_key(&slot, |posting| posting.slot).ok()?;
+                Some((token, postings[at].count))
+            })
+            .collect();
+        counts.sort_unstable_by_key(|(token, _)| *token);
+        Some(TokenCounts { counts, length: self.slots[slot as usize].length })
+    }
+
     fn add_slot(&mut self, chunk: ChunkId, audience: Audience, length: u32, dense: Option<&[f32]>) {
         if let (Some(vector), true) = (dense, self.matrix.is_empty()) {
             self.dimensions = vector.len();
@@ -131,6 +149,7 @@ impl Base {
             self.matrix.extend_from_slice(vector);
             row
         });
+        self.places.insert(chunk, index32(self.slots.len()));
         self.slots.push(Slot { chunk, audience, length, row });
         let words = u64::from(length);
         self.all.chunks += 1;
@@ -183,6 +202,10 @@ fn totals(bases: &[Arc<Base>], reader: Reader) -> Totals {
 fn frequency(bases: &[Arc<Base>], reader: Reader, token: u32) -> u64 {
     let readable = |base: &Arc<Base>| {
         let postings = base.postings.get(&token).map(Vec::as_slice).unwrap_or_default();
+        // Nothing is hidden from this reader: no need to look at each.
+        if base.totals(reader).chunks == base.all.chunks {
+            return postings.len() as u64;
+        }
         postings.iter().filter(|posting| base.readable(posting.slot, reader)).count() as u64
     };
     bases.iter().map(readable).sum()
@@ -296,6 +319,17 @@ impl VectorIndex for MemoryIndex {
             words: totals.words,
             frequencies: tokens.iter().map(|&token| frequency(&bases, reader, token)).collect(),
         })
+    }
+
+    async fn counts(
+        &self,
+        bases: &[BaseKey],
+        chunks: &[ChunkId],
+        tokens: &[u32],
+    ) -> Result<Vec<Option<TokenCounts>>, IndexError> {
+        let bases = self.snapshots(bases);
+        let of = |&chunk: &ChunkId| bases.iter().find_map(|base| base.counts(chunk, tokens));
+        Ok(chunks.iter().map(of).collect())
     }
 
     async fn count(&self, base: BaseKey) -> Result<u64, IndexError> {

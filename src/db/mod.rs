@@ -5,6 +5,7 @@
 //! PostgreSQL every unit is its own transaction, tried again on a conflict. What a unit wants done after COMMIT it hands
 //! to [`Conn::after_commit`].
 
+mod kept;
 mod migrate;
 mod query;
 mod stored;
@@ -18,10 +19,11 @@ use std::pin::Pin;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Postgres, Sqlite};
+
+use kept::Kept;
 
 pub use migrate::{migrate, missing};
 pub use query::{Arg, Conn, FromRow, Query, sql};
@@ -113,8 +115,8 @@ pub struct Db {
 
 #[derive(Clone)]
 enum Engine {
-    Sqlite { readers: SqlitePool, writer: Writer },
-    Postgres(PgPool),
+    Sqlite { readers: Kept<Sqlite>, writer: Writer },
+    Postgres(Kept<Postgres>),
 }
 
 /// Which engine is behind a [`Db`].
@@ -146,7 +148,7 @@ impl Db {
                 .acquire_timeout(Duration::from_secs(5))
                 .connect_with(options)
                 .await?;
-            return Ok(Self { engine: Engine::Postgres(pool) });
+            return Ok(Self { engine: Engine::Postgres(Kept::new(pool)) });
         }
         Err(DbError::Address(
             "must start with `sqlite:` (a file) or `postgres://` (a server)".to_owned(),
@@ -171,6 +173,7 @@ impl Db {
             .acquire_timeout(Duration::from_secs(5))
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
+        let readers = Kept::new(readers);
         Ok(Self { engine: Engine::Sqlite { readers, writer } })
     }
 
@@ -189,8 +192,8 @@ impl Db {
     /// When none is free within five seconds or the engine is away.
     pub async fn read(&self) -> Result<Conn, DbError> {
         Ok(match &self.engine {
-            Engine::Sqlite { readers, .. } => Conn::sqlite_reader(readers.acquire().await?),
-            Engine::Postgres(pool) => Conn::pg(pool.acquire().await?),
+            Engine::Sqlite { readers, .. } => Conn::sqlite_reader(readers.take().await?),
+            Engine::Postgres(kept) => Conn::pg(kept.take().await?),
         })
     }
 
@@ -226,7 +229,7 @@ impl Db {
                 let (there,): (i64,) = sqlx::query_as(
                     "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
                 )
-                .fetch_one(pool)
+                .fetch_one(pool.pool())
                 .await?;
                 Ok(there - here.millis())
             }
@@ -247,18 +250,29 @@ impl Db {
     fn migration_target(&self) -> migrate::Target<'_> {
         match &self.engine {
             Engine::Sqlite { writer, .. } => migrate::Target::Sqlite(writer),
-            Engine::Postgres(pool) => migrate::Target::Postgres(pool),
+            Engine::Postgres(pool) => migrate::Target::Postgres(pool.pool()),
         }
     }
 }
 
-async fn run_pg<T, F>(pool: &PgPool, mut unit: F) -> Result<T, DbError>
+/// A transaction on a connection that lives: nothing has happened yet when BEGIN fails.
+async fn begin_pg(pool: &Kept<Postgres>) -> Result<Conn, DbError> {
+    match Conn::pg_tx(pool.take().await?).await {
+        Err(error) if error.is_unavailable() => {
+            pool.doubt();
+            Conn::pg_tx(pool.take().await?).await
+        }
+        begun => begun,
+    }
+}
+
+async fn run_pg<T, F>(pool: &Kept<Postgres>, mut unit: F) -> Result<T, DbError>
 where
     F: for<'c> FnMut(&'c mut Conn) -> UnitFuture<'c, T> + Send,
 {
     let mut tries = 0;
     loop {
-        let mut conn = Conn::pg_tx(pool.begin().await?);
+        let mut conn = begin_pg(pool).await?;
         let result = match unit(&mut conn).await {
             Ok(value) => conn.commit().await.map(|()| value),
             Err(error) => {

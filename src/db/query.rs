@@ -1,11 +1,11 @@
 //! One SQL text with `$1` parameters, run on whichever engine the connection belongs to.
 
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Postgres, Sqlite, Transaction};
+use sqlx::{Arguments, AssertSqlSafe, Executor as _, Postgres, Sqlite};
 
 use super::DbError;
+use super::kept::{Lent, survives};
 
 /// A row type that both engines can fill; derive `sqlx::FromRow`.
 pub trait FromRow:
@@ -82,20 +82,31 @@ pub struct Conn {
 
 enum Inner {
     SqliteWriter(Box<SqliteConnection>),
-    SqliteReader(PoolConnection<Sqlite>),
-    Pg(PoolConnection<Postgres>),
-    PgTx(Transaction<'static, Postgres>),
+    SqliteReader(Lent<Sqlite>),
+    Pg(Lent<Postgres>),
+    /// Between BEGIN and COMMIT: never kept as it is.
+    PgTx(Lent<Postgres>),
 }
 
 /// Runs `$query` on the connection of whichever engine, with its own argument buffer.
 macro_rules! run {
-    ($self:ident, $conn:ident, $make:ident, $method:ident) => {{
-        let text = $self.text;
+    ($self:ident, $conn:ident, $make:path, $method:ident) => {{
+        let text = AssertSqlSafe($self.text);
         match &mut $conn.inner {
             Inner::SqliteWriter(c) => $make(text, $self.sqlite()?).$method(&mut **c).await,
-            Inner::SqliteReader(c) => $make(text, $self.sqlite()?).$method(&mut **c).await,
-            Inner::Pg(c) => $make(text, $self.postgres()?).$method(&mut **c).await,
-            Inner::PgTx(c) => $make(text, $self.postgres()?).$method(&mut **c).await,
+            Inner::SqliteReader(lent) => {
+                let arguments = $self.sqlite()?;
+                let done = $make(text, arguments).$method(lent.begin()?).await;
+                lent.ended(done.as_ref().err().is_none_or(survives));
+                done
+            }
+            Inner::Pg(lent) => {
+                let arguments = $self.postgres()?;
+                let done = $make(text, arguments).$method(lent.begin()?).await;
+                lent.ended(done.as_ref().err().is_none_or(survives));
+                done
+            }
+            Inner::PgTx(lent) => $make(text, $self.postgres()?).$method(lent.begin()?).await,
         }
     }};
 }
@@ -160,20 +171,30 @@ impl Query {
     /// What the engine says.
     pub async fn execute(self, conn: &mut Conn) -> Result<u64, DbError> {
         let text = AssertSqlSafe(self.text);
-        Ok(match &mut conn.inner {
+        let changed = match &mut conn.inner {
             Inner::SqliteWriter(c) => {
-                sqlx::query_with(text, self.sqlite()?).execute(&mut **c).await?.rows_affected()
+                let done = sqlx::query_with(text, self.sqlite()?).execute(&mut **c).await;
+                done.map(|done| done.rows_affected())
             }
-            Inner::SqliteReader(c) => {
-                sqlx::query_with(text, self.sqlite()?).execute(&mut **c).await?.rows_affected()
+            Inner::SqliteReader(lent) => {
+                let arguments = self.sqlite()?;
+                let done = sqlx::query_with(text, arguments).execute(lent.begin()?).await;
+                lent.ended(done.as_ref().err().is_none_or(survives));
+                done.map(|done| done.rows_affected())
             }
-            Inner::Pg(c) => {
-                sqlx::query_with(text, self.postgres()?).execute(&mut **c).await?.rows_affected()
+            Inner::Pg(lent) => {
+                let arguments = self.postgres()?;
+                let done = sqlx::query_with(text, arguments).execute(lent.begin()?).await;
+                lent.ended(done.as_ref().err().is_none_or(survives));
+                done.map(|done| done.rows_affected())
             }
-            Inner::PgTx(c) => {
-                sqlx::query_with(text, self.postgres()?).execute(&mut **c).await?.rows_affected()
+            Inner::PgTx(lent) => {
+                let arguments = self.postgres()?;
+                let done = sqlx::query_with(text, arguments).execute(lent.begin()?).await;
+                done.map(|done| done.rows_affected())
             }
-        })
+        };
+        Ok(changed?)
     }
 
     /// Every row.
@@ -181,7 +202,7 @@ impl Query {
     /// # Errors
     /// What the engine says, or a row that does not fit `T`.
     pub async fn all<T: FromRow>(self, conn: &mut Conn) -> Result<Vec<T>, DbError> {
-        Ok(run!(self, conn, query_as, fetch_all)?)
+        Ok(run!(self, conn, sqlx::query_as_with, fetch_all)?)
     }
 
     /// The first row, if any.
@@ -189,7 +210,7 @@ impl Query {
     /// # Errors
     /// What the engine says, or a row that does not fit `T`.
     pub async fn optional<T: FromRow>(self, conn: &mut Conn) -> Result<Option<T>, DbError> {
-        Ok(run!(self, conn, query_as, fetch_optional)?)
+        Ok(run!(self, conn, sqlx::query_as_with, fetch_optional)?)
     }
 
     /// The one row that must be there.
@@ -197,17 +218,8 @@ impl Query {
     /// # Errors
     /// What the engine says, or that there is none.
     pub async fn one<T: FromRow>(self, conn: &mut Conn) -> Result<T, DbError> {
-        Ok(run!(self, conn, query_as, fetch_one)?)
+        Ok(run!(self, conn, sqlx::query_as_with, fetch_one)?)
     }
-}
-
-fn query_as<'q, DB, T, A>(text: &'static str, args: A) -> sqlx::query::QueryAs<'q, DB, T, A>
-where
-    DB: sqlx::Database,
-    A: sqlx::IntoArguments<DB>,
-    T: for<'r> sqlx::FromRow<'r, DB::Row>,
-{
-    sqlx::query_as_with(AssertSqlSafe(text), args)
 }
 
 impl Conn {
@@ -219,16 +231,18 @@ impl Conn {
         Self::new(Inner::SqliteWriter(Box::new(conn)))
     }
 
-    pub(super) fn sqlite_reader(conn: PoolConnection<Sqlite>) -> Self {
+    pub(super) fn sqlite_reader(conn: Lent<Sqlite>) -> Self {
         Self::new(Inner::SqliteReader(conn))
     }
 
-    pub(super) fn pg(conn: PoolConnection<Postgres>) -> Self {
+    pub(super) fn pg(conn: Lent<Postgres>) -> Self {
         Self::new(Inner::Pg(conn))
     }
 
-    pub(super) fn pg_tx(tx: Transaction<'static, Postgres>) -> Self {
-        Self::new(Inner::PgTx(tx))
+    /// Begins a transaction; dropping it without an end closes it with the connection.
+    pub(super) async fn pg_tx(mut conn: Lent<Postgres>) -> Result<Self, DbError> {
+        conn.begin()?.execute(sqlx::raw_sql("BEGIN")).await?;
+        Ok(Self::new(Inner::PgTx(conn)))
     }
 
     /// Which engine this connection belongs to.
@@ -249,9 +263,10 @@ impl Conn {
         std::mem::take(&mut self.after_commit)
     }
 
-    pub(super) async fn commit(self) -> Result<(), DbError> {
-        if let Inner::PgTx(tx) = self.inner {
-            tx.commit().await?;
+    pub(super) async fn commit(mut self) -> Result<(), DbError> {
+        if let Inner::PgTx(lent) = &mut self.inner {
+            lent.begin()?.execute(sqlx::raw_sql("COMMIT")).await?;
+            lent.ended(true);
         }
         for action in self.after_commit {
             action();
@@ -259,10 +274,13 @@ impl Conn {
         Ok(())
     }
 
-    pub(super) async fn rollback(self) {
-        if let Inner::PgTx(tx) = self.inner {
-            // A lost connection rolls back by itself.
-            let _lost = tx.rollback().await;
+    pub(super) async fn rollback(mut self) {
+        if let Inner::PgTx(lent) = &mut self.inner
+            && let Ok(connection) = lent.begin()
+        {
+            // A lost connection rolls back by itself, and is not kept.
+            let ended = connection.execute(sqlx::raw_sql("ROLLBACK")).await;
+            lent.ended(ended.is_ok());
         }
     }
 }

@@ -205,27 +205,27 @@ async fn try_group(
 type GroupRun = (Vec<Result<(), DbError>>, Vec<AfterCommit>);
 
 async fn run_group(conn: &mut Conn, group: &mut [Box<dyn Work>]) -> Result<GroupRun, DbError> {
-    sql("BEGIN IMMEDIATE").execute(conn).await?;
     let mut outcomes = Vec::with_capacity(group.len());
     let mut actions = Vec::new();
+    // Every call crosses to the engine's thread and back, so what follows upon each other goes in one.
+    let mut between = "BEGIN IMMEDIATE; SAVEPOINT unit";
     for unit in group.iter_mut() {
-        sql("SAVEPOINT unit").execute(conn).await?;
+        sql(between).execute(conn).await?;
         let outcome = unit.run(conn).await;
         let wanted = conn.take_after_commit();
-        match outcome {
-            Ok(()) => {
-                sql("RELEASE unit").execute(conn).await?;
-                actions.extend(wanted);
-                outcomes.push(Ok(()));
-            }
-            Err(error) => {
-                // A lost transaction makes this fail, and the group runs again one by one.
-                sql("ROLLBACK TO unit").execute(conn).await?;
-                sql("RELEASE unit").execute(conn).await?;
-                outcomes.push(Err(error));
-            }
+        // A lost transaction makes the next statement fail, and the group runs again one by one.
+        if outcome.is_ok() {
+            actions.extend(wanted);
+            between = "RELEASE unit; SAVEPOINT unit";
+        } else {
+            between = "ROLLBACK TO unit; RELEASE unit; SAVEPOINT unit";
         }
+        outcomes.push(outcome);
     }
-    sql("COMMIT").execute(conn).await?;
+    let last = match outcomes.last() {
+        Some(Err(_)) => "ROLLBACK TO unit; RELEASE unit; COMMIT",
+        Some(Ok(())) | None => "RELEASE unit; COMMIT",
+    };
+    sql(last).execute(conn).await?;
     Ok((outcomes, actions))
 }

@@ -7,12 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::desk::{Place, TakenTurn};
 use super::events::{Change, Cursor, Evidence, Heard, Logged, Wire};
 use super::message::{Actor, Message, MessageKind};
 use super::record::{Entry, NoticeCode, Record};
 use super::state::{Conversation, Fence, Holder, Pace};
 use super::step::{Effect, Event, Facts, Fresh, Refused, Step, start, step};
-use super::store::{self, Lease, Loaded, Origin};
+use super::store::{self, Lease, Loaded, Origin, TurnFacts};
 use crate::clock::Clock;
 use crate::db::{Conn, Db, DbError, sql};
 use crate::ids::{
@@ -393,6 +394,7 @@ impl Conversations {
             }
         }
         let too_late = stepped.effects.iter().any(|e| matches!(e, Effect::CloseTurn(_)));
+        let (stepped, taken) = self.taken_at_once(stepped, &loaded, &facts);
         if stepped.records.is_empty() {
             return Ok(Committed {
                 conversation: before,
@@ -402,7 +404,38 @@ impl Conversations {
                 too_late,
             });
         }
-        self.write(conn, command, loaded, is_new, stepped, &facts).await
+        self.write(conn, command, loaded, is_new, stepped, &facts, taken).await
+    }
+
+    /// Leases a turn that this step has made due and that need not wait, if a worker of this node has a place for it.
+    fn taken_at_once(
+        &self,
+        stepped: Step,
+        loaded: &Loaded,
+        facts: &Facts,
+    ) -> (Step, Option<(TurnFacts, Place)>) {
+        let made_due = stepped.records.iter().rev().find_map(|(_, record)| match record {
+            Record::TurnDue { turn, run_at } if *run_at <= facts.now => Some(*turn),
+            _ => None,
+        });
+        let current = stepped.next.holder.turn().filter(|turn| Some(turn.id) == made_due);
+        let (Some(turn), Some(asked)) = (current.copied(), TurnFacts::of(loaded)) else {
+            return (stepped, None);
+        };
+        let Some(place) = self.wire.desk.place(&self.wire.gates, turn.id) else {
+            return (stepped, None);
+        };
+        let event = Event::TurnLeased { turn: turn.id, seen_attempt: turn.attempt };
+        match step(&stepped.next, &event, facts) {
+            Ok(leased) if leased.next.holder.turn().is_some_and(|t| t.id == turn.id) => {
+                let mut both = stepped;
+                both.records.extend(leased.records);
+                both.effects.extend(leased.effects);
+                (Step { next: leased.next, ..both }, Some((asked, place)))
+            }
+            // Whoever leases it later hears why not.
+            Ok(_) | Err(_) => (stepped, None),
+        }
     }
 
     async fn find(
@@ -411,27 +444,27 @@ impl Conversations {
         command: &Command,
     ) -> Result<(Loaded, bool), CommitError> {
         let workspace = command.workspace;
-        let id = match &command.target {
-            Target::Conversation(id) => Some(*id),
-            Target::Contact { inbox, contact, .. } => {
-                store::of_contact(conn, workspace, *inbox, *contact).await?
+        let (inbox, contact, origin) = match &command.target {
+            Target::Conversation(id) => {
+                store::wait_for_turn(conn, workspace, *id).await?;
+                let loaded = store::load(conn, workspace, *id).await?;
+                return Ok((loaded.ok_or(CommitError::NotFound("conversation"))?, false));
             }
+            Target::Contact { inbox, contact, origin } => (inbox, contact, origin),
         };
-        if let Some(id) = id {
-            store::wait_for_turn(conn, workspace, id).await?;
-            let loaded = store::load(conn, workspace, id).await?;
-            return Ok((loaded.ok_or(CommitError::NotFound("conversation"))?, false));
+        store::wait_for_turn_of_contact(conn, workspace, *inbox, *contact).await?;
+        if let Some(loaded) = store::load_of_contact(conn, workspace, *inbox, *contact).await? {
+            return Ok((loaded, false));
         }
-        let Target::Contact { inbox, contact, origin } = &command.target else {
-            return Err(CommitError::NotFound("conversation"));
-        };
-        let (policy, assistant) = store::load_inbox(conn, workspace, *inbox)
+        let opening = store::load_inbox(conn, workspace, *inbox)
             .await?
             .ok_or(CommitError::NotFound("inbox"))?;
         let conversation =
             Conversation::unborn(self.ids.fresh(), workspace, *inbox, *contact, self.clock.now());
         let locale = origin.locale.clone();
-        Ok((Loaded { conversation, policy, assistant, locale, lease_until: None }, true))
+        let store::Opening { policy, assistant, published } = opening;
+        let lease_until = None;
+        Ok((Loaded { conversation, policy, assistant, published, locale, lease_until }, true))
     }
 
     fn facts(&self, loaded: &Loaded) -> Facts {
@@ -462,6 +495,7 @@ impl Conversations {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all that one transaction writes")]
     async fn write(
         &self,
         conn: &mut Conn,
@@ -470,6 +504,7 @@ impl Conversations {
         is_new: bool,
         stepped: Step,
         facts: &Facts,
+        taken: Option<(TurnFacts, Place)>,
     ) -> Outcome {
         let before = loaded.conversation.clone();
         let events = self.logged(conn, &command, &loaded, &stepped, facts).await?;
@@ -524,11 +559,17 @@ impl Conversations {
             Arc::new(Change { conversation: after.clone(), events: events.clone(), cursor });
         let wire = Arc::clone(&self.wire);
         let orders_work = !stepped.effects.is_empty();
+        let next_timer = after.next_timer_at(&loaded.policy);
+        let taken = taken.and_then(|(facts, place)| TakenTurn::of(&after, facts, place));
         conn.after_commit(move || {
             if orders_work {
                 wire.job_due.notify_one();
             }
+            wire.timer_at(next_timer);
             wire.publish(change);
+            if let Some(taken) = taken {
+                taken.begin();
+            }
         });
         Ok(Committed { conversation: after, events, message, duplicate: false, too_late: false })
     }

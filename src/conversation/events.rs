@@ -1,7 +1,9 @@
 //! What others hear of a conversation: committed changes, and the drafts and signs that are never stored.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
+use super::desk::TurnDesk;
 use super::message::{Actor, Message};
 use super::record::Record;
 use super::state::Conversation;
@@ -73,6 +75,14 @@ pub struct Change {
     pub events: Vec<Logged>,
     /// The place of the last one in the workspace's feed.
     pub cursor: Cursor,
+}
+
+impl Change {
+    /// Whether it leases this turn: then no worker need look for it.
+    fn starts(&self, turn: TurnId) -> bool {
+        let starts = |l: &Logged| matches!(l.record, Record::TurnStarted { turn: started, .. } if started == turn);
+        self.events.iter().any(starts)
+    }
 }
 
 /// A released sentence that is not committed yet.
@@ -180,6 +190,10 @@ pub struct Wire {
     pub job_due: tokio::sync::Notify,
     /// Woken when a timer may be due sooner than before.
     pub timer_set: tokio::sync::Notify,
+    /// When the timers worker looks again by itself; the end of time while it looks.
+    pub timers_looked_at: AtomicI64,
+    /// Where a turn that becomes due finds this node's worker at once.
+    pub desk: TurnDesk,
 }
 
 impl Default for Wire {
@@ -193,12 +207,21 @@ impl Default for Wire {
             turn_due: tokio::sync::Notify::new(),
             job_due: tokio::sync::Notify::new(),
             timer_set: tokio::sync::Notify::new(),
+            timers_looked_at: AtomicI64::new(i64::MAX),
+            desk: TurnDesk::default(),
         }
     }
 }
 
 impl Wire {
-    /// Tells agents, the visitor and the workers what was committed.
+    /// Wakes the timers worker if it would look too late for this.
+    pub fn timer_at(&self, due_at: Option<Timestamp>) {
+        if due_at.is_some_and(|at| at.millis() < self.timers_looked_at.load(Ordering::SeqCst)) {
+            self.timer_set.notify_one();
+        }
+    }
+
+    /// Tells agents, the visitor and the turn worker what was committed.
     #[expect(clippy::needless_pass_by_value, reason = "handed over: every subscriber shares it")]
     pub fn publish(&self, change: Arc<Change>) {
         let c = &change.conversation;
@@ -225,11 +248,10 @@ impl Wire {
                 Record::AssistantAnswered { .. } => {
                     self.drafts.end(c.id);
                 }
-                Record::TurnDue { .. } => self.turn_due.notify_one(),
+                Record::TurnDue { turn, .. } if !change.starts(*turn) => self.turn_due.notify_one(),
                 _ => {}
             }
         }
-        self.timer_set.notify_one();
         self.visitors.publish(&key, Live::Changed(Arc::clone(&change)));
         self.agents.publish(&c.workspace, Heard::Changed(Arc::clone(&change)));
     }

@@ -2,6 +2,7 @@
 
 mod commit;
 mod derive;
+mod desk;
 mod events;
 pub mod lists;
 mod message;
@@ -15,6 +16,7 @@ pub use crate::assistant::inbox::ReopenTo;
 pub use commit::{
     Command, CommitError, Committed, Conversations, TURN_LEASE, Target, TurnRecord, Words,
 };
+pub use desk::{Place, TakenTurn, TakenTurns, TurnDesk};
 pub use events::{Change, Cursor, Draft, Evidence, Heard, Live, Logged, VisitorKey, Wire};
 pub use message::{
     Actor, MAX_TEXT_CHARS, Message, MessageKind, PublicMessage, ReturnNote, Speaker,

@@ -4,6 +4,7 @@
 //! nodes may run this; a conversation whose timers cannot be fired is set aside for a while and holds up no other.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,7 +56,10 @@ impl Timers {
     /// Starts the loop on the tracker; it ends when `stop` is cancelled.
     pub fn start(self, tracker: &TaskTracker, stop: CancellationToken) {
         tracker.spawn(async move {
+            let wire = self.conversations.wire();
             while !stop.is_cancelled() {
+                // What is set while this looks wakes it again, however late it is due.
+                wire.timers_looked_at.store(i64::MAX, Ordering::SeqCst);
                 let wait = match self.fire_due().await {
                     // There may be more.
                     Ok(fired) if fired >= ROUND as usize => continue,
@@ -65,9 +69,11 @@ impl Timers {
                         POLL
                     }
                 };
+                let again = self.conversations.clock().now() + wait;
+                wire.timers_looked_at.store(again.millis(), Ordering::SeqCst);
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = self.conversations.wire().timer_set.notified() => {}
+                    () = wire.timer_set.notified() => {}
                     () = sleep(wait) => {}
                 }
             }

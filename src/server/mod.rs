@@ -169,7 +169,7 @@ impl Built {
         let turns = TurnWorker::new(
             conversations.clone(),
             state.minds.producer.clone(),
-            Arc::new(Published(db)),
+            Arc::new(Published::new(db)),
             config.turn.concurrent.get(),
             tasks.clone(),
             stop.clone(),

@@ -4,6 +4,7 @@
 //! under the fence it was made under; a try that cannot commit leaves its lease to end, so that another takes the turn.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,10 +16,10 @@ use super::plan::{HISTORY_MESSAGES, Plan, Settings};
 use super::produce::{Produced, Producer, Release};
 use super::record::Explained;
 use crate::clock::Timestamp;
-use crate::conversation::store::{self, DueTurn, Part};
+use crate::conversation::store::{self, DueTurn, Part, TurnFacts};
 use crate::conversation::{
     Command, CommitError, Conversation, Conversations, Draft, Event, Fence, HandoffCode, Phase,
-    Reply, TurnRecord, VisitorKey, Wire, Words,
+    Reply, TakenTurn, TakenTurns, TurnRecord, VisitorKey, Wire, Words,
 };
 use crate::db::DbError;
 use crate::hub::Gate;
@@ -44,6 +45,17 @@ pub trait SettingsSource: Send + Sync {
         workspace: WorkspaceId,
         assistant: AssistantId,
     ) -> Result<Option<Settings>, DbError>;
+
+    /// The same where the published version is known already: versions never change, so it may be remembered.
+    async fn version(
+        &self,
+        workspace: WorkspaceId,
+        assistant: AssistantId,
+        version: i64,
+    ) -> Result<Option<Settings>, DbError> {
+        let _known = version;
+        self.published(workspace, assistant).await
+    }
 }
 
 /// The turn worker of one process.
@@ -60,6 +72,8 @@ pub struct TurnWorker {
 /// What runs now, so that no turn is taken twice here and no workspace takes every place.
 struct Running {
     places: Arc<Semaphore>,
+    /// Due turns wait for a place.
+    crowded: AtomicBool,
     turns: Mutex<HashMap<TurnId, WorkspaceId>>,
 }
 
@@ -80,16 +94,20 @@ impl TurnWorker {
         tasks: TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
-        let running =
-            Arc::new(Running { places: Arc::new(Semaphore::new(places)), turns: Mutex::default() });
+        let running = Arc::new(Running {
+            places: Arc::new(Semaphore::new(places)),
+            crowded: AtomicBool::default(),
+            turns: Mutex::default(),
+        });
         Self { conversations, producer, settings, running, tasks, shutdown }
     }
 
     /// Takes turns until shutdown. Running ones are then parked: their lease ends at once and another node takes them.
     pub async fn run(self) {
         let wire = Arc::clone(self.conversations.wire());
-        while !self.shutdown.is_cancelled() {
-            let wait = match self.take_due().await {
+        let mut taken = wire.desk.open(Arc::clone(&self.running.places));
+        'look: while !self.shutdown.is_cancelled() {
+            let wait = match self.take_due(&taken).await {
                 Ok(next) => next
                     .map(|at| at.since(self.conversations.clock().now()))
                     .map_or(POLL, |wait| wait.min(POLL)),
@@ -98,16 +116,49 @@ impl TurnWorker {
                     POLL
                 }
             };
-            tokio::select! {
-                () = self.shutdown.cancelled() => break,
-                () = wire.turn_due.notified() => {}
-                () = tokio::time::sleep(wait) => {}
+            let again = tokio::time::sleep(wait);
+            tokio::pin!(again);
+            loop {
+                tokio::select! {
+                    () = self.shutdown.cancelled() => break 'look,
+                    () = wire.turn_due.notified() => break,
+                    () = &mut again => break,
+                    Some(turn) = taken.next() => self.begin(turn),
+                }
             }
+        }
+        for turn in taken.close() {
+            let (due, fence) = due_and_fence(&turn);
+            self.park(due, fence).await;
+        }
+    }
+
+    /// Runs a turn that the commit that made it due has leased.
+    fn begin(&self, turn: TakenTurn) {
+        let (due, fence) = due_and_fence(&turn);
+        self.running.with(|turns| turns.insert(due.turn, due.workspace));
+        let worker = self.clone();
+        self.tasks.spawn(async move {
+            let TakenTurn { conversation, facts, place, .. } = turn;
+            let run = worker.attempt(due, fence, conversation, Some(facts), place.gate());
+            if let Err(error) = run.await {
+                tracing::warn!(turn.id = %due.turn, error = %error, "a turn could not be run");
+            }
+            worker.running.with(|turns| turns.remove(&due.turn));
+            drop(place);
+            worker.place_is_free();
+        });
+    }
+
+    /// Due turns that wait for a place are looked at again.
+    fn place_is_free(&self) {
+        if self.running.crowded.load(Ordering::Relaxed) {
+            self.conversations.wire().turn_due.notify_one();
         }
     }
 
     /// Starts every due turn there is a place for; returns when the next will be due.
-    async fn take_due(&self) -> Result<Option<Timestamp>, DbError> {
+    async fn take_due(&self, taken: &TakenTurns) -> Result<Option<Timestamp>, DbError> {
         let now = self.conversations.clock().now();
         let mut conn = self.conversations.db().read().await?;
         let due = store::due_turns(&mut conn, now, BATCH).await?;
@@ -126,14 +177,18 @@ impl TurnWorker {
             }
             let worker = self.clone();
             self.tasks.spawn(async move {
-                if let Err(error) = worker.one(turn).await {
-                    tracing::warn!(turn.id = %turn.turn, error = %error, "a turn could not be run");
-                }
+                let ran = worker.one(turn).await;
                 worker.running.with(|turns| turns.remove(&turn.turn));
                 drop(place);
-                worker.conversations.wire().turn_due.notify_one();
+                if let Err(error) = ran {
+                    tracing::warn!(turn.id = %turn.turn, error = %error, "a turn could not be run");
+                    worker.conversations.wire().turn_due.notify_one();
+                }
+                worker.place_is_free();
             });
         }
+        self.running.crowded.store(waiting, Ordering::Relaxed);
+        taken.crowded(waiting);
         // Turns that run here are not news; those that wait for a place wake us when one is free.
         Ok(next.filter(|at| !waiting && *at > now))
     }
@@ -166,7 +221,9 @@ impl TurnWorker {
         let gate = gates.open(due.turn);
         let leased = self.lease(due).await;
         let result = match leased {
-            Ok(Some((fence, conversation))) => self.attempt(due, fence, conversation, &gate).await,
+            Ok(Some((fence, conversation))) => {
+                self.attempt(due, fence, conversation, None, &gate).await
+            }
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
@@ -191,9 +248,10 @@ impl TurnWorker {
         due: DueTurn,
         fence: Fence,
         c: Conversation,
+        facts: Option<TurnFacts>,
         gate: &Gate,
     ) -> Result<(), CommitError> {
-        let plan = match self.plan(&c).await {
+        let plan = match self.plan(&c, facts).await {
             Ok(Some(plan)) => plan,
             Ok(None) => {
                 let event =
@@ -245,10 +303,18 @@ impl TurnWorker {
         self.conclude(due, fence, produced, explained).await
     }
 
-    async fn plan(&self, c: &Conversation) -> Result<Option<Plan>, DbError> {
+    async fn plan(
+        &self,
+        c: &Conversation,
+        facts: Option<TurnFacts>,
+    ) -> Result<Option<Plan>, DbError> {
         let mut conn = self.conversations.db().read().await?;
-        let Some(facts) = store::turn_facts(&mut conn, c.workspace, c.id).await? else {
-            return Ok(None);
+        let facts = match facts {
+            Some(facts) => facts,
+            None => match store::turn_facts(&mut conn, c.workspace, c.id).await? {
+                Some(facts) => facts,
+                None => return Ok(None),
+            },
         };
         let part = Part::LastUpTo(c.seq);
         let mut thread =
@@ -260,9 +326,8 @@ impl TurnWorker {
             thread.extend(store::message(&mut conn, c.workspace, c.id, note).await?);
         }
         drop(conn);
-        let Some(settings) = self.settings.published(c.workspace, facts.assistant).await? else {
-            return Ok(None);
-        };
+        let published = self.settings.version(c.workspace, facts.assistant, facts.version);
+        let Some(settings) = published.await? else { return Ok(None) };
         let through = match c.holder.turn().map(|t| t.phase) {
             Some(Phase::Running { through, .. }) => through,
             Some(Phase::Due { .. }) | None => c.seq,
@@ -354,6 +419,17 @@ impl TurnWorker {
             tracing::warn!(turn.id = %due.turn, error = %error, lease_ms = self.conversations.turn_lease().as_millis(), "a turn could not be parked; its lease ends by itself");
         }
     }
+}
+
+fn due_and_fence(turn: &TakenTurn) -> (DueTurn, Fence) {
+    let (c, fence) = (&turn.conversation, turn.fence);
+    let due = DueTurn {
+        turn: fence.turn,
+        workspace: c.workspace,
+        conversation: c.id,
+        attempt: fence.attempt - 1,
+    };
+    (due, fence)
 }
 
 fn gates_shut(wire: &Wire, turn: TurnId) {

@@ -18,6 +18,8 @@ pub struct Loaded {
     pub policy: Policy,
     /// The assistant that may hold, with its name: published and nothing stopped.
     pub assistant: Option<(AssistantId, String)>,
+    /// Which version of it is published.
+    pub published: Option<i64>,
     /// The visitor's language.
     pub locale: String,
     /// The end of the current turn's lease.
@@ -31,6 +33,7 @@ struct LoadedRow {
     settings: String,
     assistant: Option<String>,
     assistant_name: Option<String>,
+    published: Option<i64>,
     lease_until: Option<i64>,
 }
 
@@ -43,6 +46,7 @@ impl TryFrom<LoadedRow> for Loaded {
             conversation: from_json(&row.state, "conversation.state")?,
             policy: Policy::from(&settings),
             assistant: assistant.zip(row.assistant_name),
+            published: row.published,
             locale: row.locale,
             lease_until: row.lease_until.map(Timestamp::from_millis),
         })
@@ -66,18 +70,62 @@ pub(in crate::conversation) async fn wait_for_turn(
     Ok(())
 }
 
+/// The same for a conversation that is known by its contact.
+pub(in crate::conversation) async fn wait_for_turn_of_contact(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    inbox: InboxId,
+    contact: ContactId,
+) -> Result<(), DbError> {
+    if conn.kind() == EngineKind::Postgres {
+        sql("SELECT id FROM conversation WHERE workspace = $1 AND inbox = $2 AND contact = $3 FOR UPDATE")
+            .bind(workspace)
+            .bind(inbox)
+            .bind(contact)
+            .optional::<(String,)>(conn)
+            .await?;
+    }
+    Ok(())
+}
+
+macro_rules! loaded {
+    ($which:literal) => {
+        concat!(
+            "SELECT c.state, c.locale, i.settings, a.id AS assistant, a.name AS assistant_name, a.published,
+                (SELECT max(t.lease_until) FROM turn t WHERE t.conversation = c.id AND t.status = 'running') AS lease_until
+             FROM conversation c
+             JOIN inbox i ON i.id = c.inbox
+             LEFT JOIN assistant a ON a.id = i.assistant AND a.published IS NOT NULL AND NOT a.stopped AND NOT i.stopped
+             WHERE c.workspace = $1 AND ",
+            $which
+        )
+    };
+}
+
+/// Loads the conversation of a contact for a step, if there is one.
+pub(in crate::conversation) async fn load_of_contact(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    inbox: InboxId,
+    contact: ContactId,
+) -> Result<Option<Loaded>, DbError> {
+    sql(loaded!("c.inbox = $2 AND c.contact = $3"))
+        .bind(workspace)
+        .bind(inbox)
+        .bind(contact)
+        .optional::<LoadedRow>(conn)
+        .await?
+        .map(Loaded::try_from)
+        .transpose()
+}
+
 /// Loads a conversation for a step.
 pub(in crate::conversation) async fn load(
     conn: &mut Conn,
     workspace: WorkspaceId,
     id: ConversationId,
 ) -> Result<Option<Loaded>, DbError> {
-    sql("SELECT c.state, c.locale, i.settings, a.id AS assistant, a.name AS assistant_name,
-            (SELECT max(t.lease_until) FROM turn t WHERE t.conversation = c.id AND t.status = 'running') AS lease_until
-         FROM conversation c
-         JOIN inbox i ON i.id = c.inbox
-         LEFT JOIN assistant a ON a.id = i.assistant AND a.published IS NOT NULL AND NOT a.stopped AND NOT i.stopped
-         WHERE c.workspace = $1 AND c.id = $2")
+    sql(loaded!("c.id = $2"))
         .bind(workspace)
         .bind(id)
         .optional::<LoadedRow>(conn)
@@ -86,19 +134,30 @@ pub(in crate::conversation) async fn load(
         .transpose()
 }
 
+/// What an inbox brings to a conversation that is about to start.
+pub(in crate::conversation) struct Opening {
+    /// Its policy.
+    pub policy: Policy,
+    /// The assistant that may hold, with its name.
+    pub assistant: Option<(AssistantId, String)>,
+    /// Which version of it is published.
+    pub published: Option<i64>,
+}
+
 /// The inbox's policy and assistant, for a conversation that is about to start.
 pub(in crate::conversation) async fn load_inbox(
     conn: &mut Conn,
     workspace: WorkspaceId,
     inbox: InboxId,
-) -> Result<Option<(Policy, Option<(AssistantId, String)>)>, DbError> {
+) -> Result<Option<Opening>, DbError> {
     #[derive(FromRow)]
     struct Row {
         settings: String,
         assistant: Option<String>,
         assistant_name: Option<String>,
+        published: Option<i64>,
     }
-    let row = sql("SELECT i.settings, a.id AS assistant, a.name AS assistant_name FROM inbox i
+    let row = sql("SELECT i.settings, a.id AS assistant, a.name AS assistant_name, a.published FROM inbox i
          LEFT JOIN assistant a ON a.id = i.assistant AND a.published IS NOT NULL AND NOT a.stopped AND NOT i.stopped
          WHERE i.workspace = $1 AND i.id = $2")
         .bind(workspace)
@@ -108,7 +167,11 @@ pub(in crate::conversation) async fn load_inbox(
     let Some(row) = row else { return Ok(None) };
     let settings: InboxSettings = from_json(&row.settings, "inbox.settings")?;
     let assistant = parse_opt(row.assistant.as_deref(), "inbox.assistant")?;
-    Ok(Some((Policy::from(&settings), assistant.zip(row.assistant_name))))
+    Ok(Some(Opening {
+        policy: Policy::from(&settings),
+        assistant: assistant.zip(row.assistant_name),
+        published: row.published,
+    }))
 }
 
 /// The conversation of a contact in an inbox.
@@ -165,8 +228,22 @@ pub(in crate::conversation) async fn agent_name(
 pub struct TurnFacts {
     /// The assistant that may hold.
     pub assistant: AssistantId,
+    /// The version of it that is published.
+    pub version: i64,
     /// The visitor's language.
     pub locale: String,
+}
+
+impl TurnFacts {
+    /// What was loaded, as a turn asks for it; `None` if no assistant may hold.
+    pub(in crate::conversation) fn of(loaded: &Loaded) -> Option<Self> {
+        let (assistant, _) = loaded.assistant.as_ref()?;
+        Some(Self {
+            assistant: *assistant,
+            version: loaded.published?,
+            locale: loaded.locale.clone(),
+        })
+    }
 }
 
 /// The assistant and language of a conversation; `None` if no assistant may hold it.
@@ -178,7 +255,5 @@ pub async fn turn_facts(
     workspace: WorkspaceId,
     id: ConversationId,
 ) -> Result<Option<TurnFacts>, DbError> {
-    let loaded = load(conn, workspace, id).await?;
-    Ok(loaded
-        .and_then(|l| l.assistant.map(|(assistant, _)| TurnFacts { assistant, locale: l.locale })))
+    Ok(load(conn, workspace, id).await?.as_ref().and_then(TurnFacts::of))
 }

@@ -6,7 +6,7 @@ SHELL := /bin/bash
 export CARGO_TERM_COLOR ?= never
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
 
-.PHONY: help run test web check test-rust test-web test-browser soak clean
+.PHONY: help run test web check test-rust test-web test-browser soak bench clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,11 @@ test-browser: web
 
 soak: ## What takes longer: thousands of seeds
 	PROPTEST_CASES=20000 cargo test --lib conversation::
+
+bench: web ## What a turn costs, beside the limits of this machine: writes docs/BENCHMARKS.md
+	tools/install-test-tools
+	cargo bench --no-run --bench load
+	tools/with-postgres --durable cargo bench --bench load
 
 clean: ## Remove everything that was built
 	rm -rf target web/dist web/node_modules web/*/node_modules tests/browser/node_modules .tools

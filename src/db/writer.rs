@@ -154,11 +154,16 @@ async fn drain(
     }
 }
 
-/// One transaction for the whole group. If it is lost (disk full, I/O error), the units run again one by one, so that one
-/// unit's trouble is not another's.
+/// One transaction for the whole group. Units hardly ever fail, so the group runs as it is first; if one of them does, it runs
+/// again with a savepoint for each. If the transaction is lost (disk full, I/O error), the units run again one by one, so
+/// that one unit's trouble is not another's.
 async fn commit_group(conn: &mut Conn, mut group: Vec<Box<dyn Work>>) {
-    match try_group(conn, &mut group).await {
-        Ok(outcomes) => {
+    let mut result = try_group(conn, &mut group, Units::AsTheyAre).await;
+    if matches!(result, Ok(None)) {
+        result = try_group(conn, &mut group, Units::Apart).await;
+    }
+    match result {
+        Ok(Some(outcomes)) => {
             for (unit, outcome) in group.into_iter().zip(outcomes) {
                 unit.finish(outcome);
             }
@@ -168,12 +173,13 @@ async fn commit_group(conn: &mut Conn, mut group: Vec<Box<dyn Work>>) {
                 unit.finish(Err(lost));
             }
         }
-        Err(_) => {
+        Ok(None) | Err(_) => {
             for unit in group {
                 let mut alone = [unit];
-                let outcome = try_group(conn, &mut alone)
-                    .await
-                    .and_then(|mut outcomes| outcomes.pop().unwrap_or(Err(DbError::Closed)));
+                let outcome =
+                    try_group(conn, &mut alone, Units::Apart).await.and_then(|outcomes| {
+                        outcomes.and_then(|mut all| all.pop()).unwrap_or(Err(DbError::Closed))
+                    });
                 let [unit] = alone;
                 unit.finish(outcome);
             }
@@ -181,51 +187,93 @@ async fn commit_group(conn: &mut Conn, mut group: Vec<Box<dyn Work>>) {
     }
 }
 
+/// How the units of a group share a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Units {
+    /// One after the other; the first that fails ends it for all.
+    AsTheyAre,
+    /// Each in a savepoint of its own.
+    Apart,
+}
+
+impl Units {
+    fn before_first(self) -> &'static str {
+        match self {
+            Self::AsTheyAre => "BEGIN IMMEDIATE",
+            Self::Apart => "BEGIN IMMEDIATE; SAVEPOINT unit",
+        }
+    }
+
+    /// What follows upon each other goes in one call, since every call crosses to the engine's thread and back.
+    fn before_next(self, done: bool) -> Option<&'static str> {
+        match (self, done) {
+            (Self::AsTheyAre, _) => None,
+            (Self::Apart, true) => Some("RELEASE unit; SAVEPOINT unit"),
+            (Self::Apart, false) => Some("ROLLBACK TO unit; RELEASE unit; SAVEPOINT unit"),
+        }
+    }
+
+    fn after_last(self, done: bool) -> &'static str {
+        match (self, done) {
+            (Self::AsTheyAre, _) => "COMMIT",
+            (Self::Apart, true) => "RELEASE unit; COMMIT",
+            (Self::Apart, false) => "ROLLBACK TO unit; RELEASE unit; COMMIT",
+        }
+    }
+}
+
+/// What became of each unit; `None` if one of those that run as they are has failed, and nothing was stored.
+type Outcomes = Option<Vec<Result<(), DbError>>>;
+
 async fn try_group(
     conn: &mut Conn,
     group: &mut [Box<dyn Work>],
-) -> Result<Vec<Result<(), DbError>>, DbError> {
-    let result = run_group(conn, group).await;
+    units: Units,
+) -> Result<Outcomes, DbError> {
+    let result = run_group(conn, group, units).await;
     match result {
-        Ok((outcomes, actions)) => {
+        Ok(Some((outcomes, actions))) => {
             for action in actions {
                 action();
             }
-            Ok(outcomes)
+            Ok(Some(outcomes))
         }
-        Err(error) => {
+        Ok(None) | Err(_) => {
             conn.take_after_commit();
             // Already rolled back by the engine, or about to be.
             let _none = sql("ROLLBACK").execute(conn).await;
-            Err(error)
+            result.map(|_| None)
         }
     }
 }
 
 type GroupRun = (Vec<Result<(), DbError>>, Vec<AfterCommit>);
 
-async fn run_group(conn: &mut Conn, group: &mut [Box<dyn Work>]) -> Result<GroupRun, DbError> {
-    let mut outcomes = Vec::with_capacity(group.len());
+async fn run_group(
+    conn: &mut Conn,
+    group: &mut [Box<dyn Work>],
+    units: Units,
+) -> Result<Option<GroupRun>, DbError> {
+    sql(units.before_first()).execute(conn).await?;
+    let mut outcomes: Vec<Result<(), DbError>> = Vec::with_capacity(group.len());
     let mut actions = Vec::new();
-    // Every call crosses to the engine's thread and back, so what follows upon each other goes in one.
-    let mut between = "BEGIN IMMEDIATE; SAVEPOINT unit";
     for unit in group.iter_mut() {
-        sql(between).execute(conn).await?;
+        // A lost transaction makes this fail, and the group runs again one by one.
+        if let Some(last) = outcomes.last()
+            && let Some(between) = units.before_next(last.is_ok())
+        {
+            sql(between).execute(conn).await?;
+        }
         let outcome = unit.run(conn).await;
         let wanted = conn.take_after_commit();
-        // A lost transaction makes the next statement fail, and the group runs again one by one.
-        if outcome.is_ok() {
-            actions.extend(wanted);
-            between = "RELEASE unit; SAVEPOINT unit";
-        } else {
-            between = "ROLLBACK TO unit; RELEASE unit; SAVEPOINT unit";
+        match outcome {
+            Ok(()) => actions.extend(wanted),
+            Err(_) if units == Units::AsTheyAre => return Ok(None),
+            Err(_) => {}
         }
         outcomes.push(outcome);
     }
-    let last = match outcomes.last() {
-        Some(Err(_)) => "ROLLBACK TO unit; RELEASE unit; COMMIT",
-        Some(Ok(())) | None => "RELEASE unit; COMMIT",
-    };
-    sql(last).execute(conn).await?;
-    Ok((outcomes, actions))
+    let done = outcomes.last().is_none_or(Result::is_ok);
+    sql(units.after_last(done)).execute(conn).await?;
+    Ok(Some((outcomes, actions)))
 }

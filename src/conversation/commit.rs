@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::desk::{Place, TakenTurn};
-use super::events::{Change, Cursor, Evidence, Heard, Logged, Wire};
+use super::events::{Change, Evidence, Heard, Logged, Wire};
 use super::message::{Actor, Message, MessageKind};
 use super::record::{Entry, NoticeCode, Record};
 use super::state::{Conversation, Fence, Holder, Pace};
@@ -92,6 +92,12 @@ impl Command {
             evidence: None,
             turn_record: None,
         }
+    }
+
+    /// The writer's own id of the message it carries, by which it may be stored already.
+    fn sent(&self) -> Option<store::Sent<'_>> {
+        let client_id = self.words.as_ref()?.client_id.as_deref()?;
+        Some(store::Sent { author_kind: author_kind(&self.event), client_id })
     }
 
     /// With the words of its message.
@@ -327,7 +333,9 @@ impl Conversations {
         id: ConversationId,
     ) -> Result<(), CommitError> {
         let mut conn = self.db.read().await?;
-        let Some(loaded) = store::load(&mut conn, workspace, id).await? else { return Ok(()) };
+        let Some(loaded) = store::load(&mut conn, workspace, id, None).await? else {
+            return Ok(());
+        };
         drop(conn);
         let now = self.clock.now();
         let mut due = loaded.conversation.timers(&loaded.policy);
@@ -341,7 +349,7 @@ impl Conversations {
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    let Some(l) = store::load(conn, workspace, id).await? else { return Ok(()) };
+                    let Some(l) = store::load(conn, workspace, id, None).await? else { return Ok(()) };
                     sql("UPDATE conversation SET next_timer_at = $3 WHERE workspace = $1 AND id = $2 AND seq = $4")
                         .bind(workspace)
                         .bind(id)
@@ -360,12 +368,12 @@ impl Conversations {
         let workspace = command.workspace;
         let (loaded, is_new) = self.find(conn, &command).await?;
         let before = loaded.conversation.clone();
-        if let Some(client_id) = command.words.as_ref().and_then(|w| w.client_id.as_deref())
-            && !is_new
+        if let Some(store::Sent { author_kind, client_id }) = command.sent()
+            && loaded.sent_before
         {
-            let kind = author_kind(&command.event);
+            let id = before.id;
             let stored =
-                store::message_by_client_id(conn, workspace, before.id, kind, client_id).await?;
+                store::message_by_client_id(conn, workspace, id, author_kind, client_id).await?;
             if let Some(message) = stored {
                 return Ok(Committed {
                     conversation: before,
@@ -447,13 +455,15 @@ impl Conversations {
         let (inbox, contact, origin) = match &command.target {
             Target::Conversation(id) => {
                 store::wait_for_turn(conn, workspace, *id).await?;
-                let loaded = store::load(conn, workspace, *id).await?;
+                let loaded = store::load(conn, workspace, *id, command.sent()).await?;
                 return Ok((loaded.ok_or(CommitError::NotFound("conversation"))?, false));
             }
             Target::Contact { inbox, contact, origin } => (inbox, contact, origin),
         };
         store::wait_for_turn_of_contact(conn, workspace, *inbox, *contact).await?;
-        if let Some(loaded) = store::load_of_contact(conn, workspace, *inbox, *contact).await? {
+        let loaded =
+            store::load_of_contact(conn, workspace, *inbox, *contact, command.sent()).await?;
+        if let Some(loaded) = loaded {
             return Ok((loaded, false));
         }
         let opening = store::load_inbox(conn, workspace, *inbox)
@@ -463,8 +473,16 @@ impl Conversations {
             Conversation::unborn(self.ids.fresh(), workspace, *inbox, *contact, self.clock.now());
         let locale = origin.locale.clone();
         let store::Opening { policy, assistant, published } = opening;
-        let lease_until = None;
-        Ok((Loaded { conversation, policy, assistant, published, locale, lease_until }, true))
+        let loaded = Loaded {
+            conversation,
+            policy,
+            assistant,
+            published,
+            locale,
+            lease_until: None,
+            sent_before: false,
+        };
+        Ok((loaded, true))
     }
 
     fn facts(&self, loaded: &Loaded) -> Facts {
@@ -522,11 +540,10 @@ impl Conversations {
             store::update(conn, &before, &after, &loaded.policy, snippet, facts.now).await?;
         }
         let lease = Lease { node: self.node, until: facts.now + self.turn_lease };
-        let mut cursor = Cursor::default();
+        let cursor = store::insert_events(conn, &after, &events).await?;
         // As it stood just before each event: what one of them has ended, the next does not end again.
         let mut at = before;
         for logged in &events {
-            cursor = store::insert_event(conn, &after, logged).await?;
             if let Some(message) = &logged.message {
                 store::insert_message(conn, &after, message).await?;
             }

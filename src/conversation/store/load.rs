@@ -24,6 +24,17 @@ pub struct Loaded {
     pub locale: String,
     /// The end of the current turn's lease.
     pub lease_until: Option<Timestamp>,
+    /// The message that was asked about is stored already.
+    pub sent_before: bool,
+}
+
+/// A message that may have been stored already: who wrote it, under which id of their own.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::conversation) struct Sent<'a> {
+    /// The kind of author.
+    pub author_kind: &'static str,
+    /// Their own id.
+    pub client_id: &'a str,
 }
 
 #[derive(FromRow)]
@@ -35,6 +46,7 @@ struct LoadedRow {
     assistant_name: Option<String>,
     published: Option<i64>,
     lease_until: Option<i64>,
+    sent_before: Option<String>,
 }
 
 impl TryFrom<LoadedRow> for Loaded {
@@ -49,6 +61,7 @@ impl TryFrom<LoadedRow> for Loaded {
             published: row.published,
             locale: row.locale,
             lease_until: row.lease_until.map(Timestamp::from_millis),
+            sent_before: row.sent_before.is_some(),
         })
     }
 }
@@ -92,7 +105,8 @@ macro_rules! loaded {
     ($which:literal) => {
         concat!(
             "SELECT c.state, c.locale, i.settings, a.id AS assistant, a.name AS assistant_name, a.published,
-                (SELECT max(t.lease_until) FROM turn t WHERE t.conversation = c.id AND t.status = 'running') AS lease_until
+                (SELECT max(t.lease_until) FROM turn t WHERE t.conversation = c.id AND t.status = 'running') AS lease_until,
+                (SELECT m.id FROM message m WHERE m.conversation = c.id AND m.author_kind = $3 AND m.client_id = $4) AS sent_before
              FROM conversation c
              JOIN inbox i ON i.id = c.inbox
              LEFT JOIN assistant a ON a.id = i.assistant AND a.published IS NOT NULL AND NOT a.stopped AND NOT i.stopped
@@ -108,10 +122,13 @@ pub(in crate::conversation) async fn load_of_contact(
     workspace: WorkspaceId,
     inbox: InboxId,
     contact: ContactId,
+    sent: Option<Sent<'_>>,
 ) -> Result<Option<Loaded>, DbError> {
-    sql(loaded!("c.inbox = $2 AND c.contact = $3"))
+    sql(loaded!("c.inbox = $2 AND c.contact = $5"))
         .bind(workspace)
         .bind(inbox)
+        .bind(sent.map(|sent| sent.author_kind))
+        .bind(sent.map(|sent| sent.client_id))
         .bind(contact)
         .optional::<LoadedRow>(conn)
         .await?
@@ -124,10 +141,13 @@ pub(in crate::conversation) async fn load(
     conn: &mut Conn,
     workspace: WorkspaceId,
     id: ConversationId,
+    sent: Option<Sent<'_>>,
 ) -> Result<Option<Loaded>, DbError> {
     sql(loaded!("c.id = $2"))
         .bind(workspace)
         .bind(id)
+        .bind(sent.map(|sent| sent.author_kind))
+        .bind(sent.map(|sent| sent.client_id))
         .optional::<LoadedRow>(conn)
         .await?
         .map(Loaded::try_from)
@@ -255,5 +275,5 @@ pub async fn turn_facts(
     workspace: WorkspaceId,
     id: ConversationId,
 ) -> Result<Option<TurnFacts>, DbError> {
-    Ok(load(conn, workspace, id).await?.as_ref().and_then(TurnFacts::of))
+    Ok(load(conn, workspace, id, None).await?.as_ref().and_then(TurnFacts::of))
 }

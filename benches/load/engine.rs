@@ -25,6 +25,7 @@ pub struct EngineRun<'a> {
     name: &'static str,
     url: String,
     binary: PathBuf,
+    log: PathBuf,
     scenario: &'a Scenario,
     model: &'a Child,
 }
@@ -74,10 +75,18 @@ impl<'a> EngineRun<'a> {
         name: &'static str,
         url: String,
         binary: &Path,
+        folder: &Path,
         scenario: &'a Scenario,
         model: &'a Child,
     ) -> Self {
-        Self { name, url, binary: binary.to_owned(), scenario, model }
+        Self {
+            name,
+            url,
+            binary: binary.to_owned(),
+            log: folder.join("server.log"),
+            scenario,
+            model,
+        }
     }
 
     pub async fn measure(self) -> anyhow::Result<Measured> {
@@ -136,9 +145,9 @@ impl<'a> EngineRun<'a> {
     }
 
     async fn start(&self, business: &Business) -> anyhow::Result<Running> {
-        let log = std::env::temp_dir().join(format!("baton-bench-{}.log", std::process::id()));
+        let address = self.model.address;
         let server =
-            Child::baton(&self.binary, &self.url, self.model.address, self.scenario, &log).await?;
+            Child::baton(&self.binary, &self.url, address, self.scenario, &self.log).await?;
         let console = people::console(server.address, business).await?;
         Ok(Running { server, _console: console })
     }

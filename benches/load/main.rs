@@ -108,13 +108,27 @@ async fn run() -> anyhow::Result<()> {
     let mut engines = Vec::new();
     if asked.wants("sqlite") {
         let url = format!("sqlite:{}", folder.path().join("baton.db").display());
-        engines.push(EngineRun::new("SQLite", url, &asked.server, &scenario, &model));
+        engines.push(EngineRun::new(
+            "SQLite",
+            url,
+            &asked.server,
+            folder.path(),
+            &scenario,
+            &model,
+        ));
     }
     if asked.wants("postgres") {
         let url = std::env::var(POSTGRES).with_context(|| {
             format!("{POSTGRES} is not set: run under tools/with-postgres --durable")
         })?;
-        engines.push(EngineRun::new("PostgreSQL", url, &asked.server, &scenario, &model));
+        engines.push(EngineRun::new(
+            "PostgreSQL",
+            url,
+            &asked.server,
+            folder.path(),
+            &scenario,
+            &model,
+        ));
     }
     let mut measured = Vec::new();
     for engine in engines {

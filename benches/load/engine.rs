@@ -17,6 +17,8 @@ use super::{model, say, stored};
 
 /// Questions before anything counts: connections, caches and the allocator settle.
 const WARM_UP: (f64, usize) = (50.0, 150);
+/// How long the index of the knowledge may take to be built.
+const INDEX: Duration = Duration::from_secs(25);
 /// Calls of the bare judge and commits of the bare program that are compared with.
 const COMPARED: usize = 300;
 
@@ -154,6 +156,11 @@ impl<'a> EngineRun<'a> {
 
     async fn settle(&self, server: &Child, business: &Business) -> anyhow::Result<()> {
         model::think(self.model, Duration::ZERO).await?;
+        // The first question builds the index of the knowledge; nothing else comes before it is there.
+        let mut first = Visitor::arrive(server.address, business).await?;
+        first.write("Is anybody there?").await?;
+        let answered = first.ear.until(1, INDEX).await;
+        anyhow::ensure!(answered, "the first question has no answer after {INDEX:?}");
         let count = self.scenario.many.conversations;
         let visitors = Visitor::arrive_all(server.address, business, count).await?;
         turns::scheduled(server, business, visitors, WARM_UP).await?;

@@ -11,9 +11,9 @@ pub struct Latencies(Histogram<u64>);
 
 impl Default for Latencies {
     fn default() -> Self {
-        // Three significant digits, up to a minute, growing by itself.
-        let histogram = Histogram::new(3);
-        Self(histogram.expect("three digits are allowed"))
+        // Three significant digits, from a microsecond to a minute; what is longer counts as a minute.
+        let histogram = Histogram::new_with_bounds(1, 60_000_000, 3);
+        Self(histogram.expect("the bounds are in order"))
     }
 }
 
@@ -24,7 +24,7 @@ impl Latencies {
     }
 
     pub fn merge(&mut self, other: &Self) {
-        // Both grow by themselves, so one always fits into the other.
+        // Both have the same bounds, so one always fits into the other.
         let _fits = self.0.add(&other.0);
     }
 

@@ -123,7 +123,9 @@ impl Ear {
             {
                 heard.people.add(now - due);
             }
-        } else if frame.starts_with(r#"{"type":"state","#) {
+        } else if frame.starts_with(r#"{"type":"state","#)
+            && !frame.contains(r#""state":"assistant""#)
+        {
             heard.handed_off = true;
         }
     }

@@ -1,7 +1,7 @@
 //! `make bench`: the real server under load, and the limits of the machine beside it, in one run.
 //!
 //! Starts `baton serve` as a child process on each engine, a model server as another, drives visitors, people and a console
-//! over HTTP and WebSockets, and writes what it saw into `docs/BENCHMARKS.md`. Arrivals come by a schedule and latencies
+//! over HTTP and sockets, and writes what it saw into `docs/BENCHMARKS.md`. Arrivals come by a schedule and latencies
 //! count from the scheduled time, so that a slow server cannot slow its own measurement. What is driven stands in
 //! `benches/scenario.toml`.
 

@@ -139,8 +139,8 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let sources = cli.settings.sources();
     match cli.command {
-        Command::Serve => serve::run(started(&sources)?).await,
-        Command::Demo(args) => demo::run(started(&sources)?, args).await,
+        Command::Serve => Box::pin(serve::run(started(&sources)?)).await,
+        Command::Demo(args) => Box::pin(demo::run(started(&sources)?, args)).await,
         Command::Ingest(args) => ingest::run(started(&sources)?, args).await,
         Command::Reindex(args) => reindex::run(started(&sources)?, args).await,
         Command::Ask(args) => ask::run(started(&sources)?, args).await,

@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::events::{Change, Cursor, Evidence, Heard, Logged, Wire};
+use super::desk::Seat;
+use super::events::{Change, Evidence, Heard, Logged, Wire};
 use super::message::{Actor, Message, MessageKind};
 use super::others::Item;
 use super::record::{Entry, NoticeCode, Record};
 use super::state::{Conversation, Fence, Holder, Pace};
 use super::step::{Effect, Event, Facts, Fresh, Refused, Step, start, step};
-use super::store::{self, Lease, Loaded, Origin};
+use super::store::{self, Lease, Loaded, Origin, TurnFacts};
 use crate::clock::Clock;
 use crate::db::{Conn, Db, DbError, sql};
 use crate::guard::Guard;
@@ -93,6 +94,12 @@ impl Command {
             evidence: None,
             turn_record: None,
         }
+    }
+
+    /// The writer's own id of the message it carries, by which it may be stored already.
+    fn sent(&self) -> Option<store::Sent<'_>> {
+        let client_id = self.words.as_ref()?.client_id.as_deref()?;
+        Some(store::Sent { author_kind: author_kind(&self.event), client_id })
     }
 
     /// With the words of its message.
@@ -339,7 +346,9 @@ impl Conversations {
         id: ConversationId,
     ) -> Result<(), CommitError> {
         let mut conn = self.db.read().await?;
-        let Some(loaded) = store::load(&mut conn, workspace, id).await? else { return Ok(()) };
+        let Some(loaded) = store::load(&mut conn, workspace, id, None).await? else {
+            return Ok(());
+        };
         drop(conn);
         let now = self.clock.now();
         let mut due = loaded.conversation.timers(&loaded.policy);
@@ -353,7 +362,7 @@ impl Conversations {
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    let Some(l) = store::load(conn, workspace, id).await? else { return Ok(()) };
+                    let Some(l) = store::load(conn, workspace, id, None).await? else { return Ok(()) };
                     sql("UPDATE conversation SET next_timer_at = $3 WHERE workspace = $1 AND id = $2 AND seq = $4")
                         .bind(workspace)
                         .bind(id)
@@ -372,13 +381,13 @@ impl Conversations {
         let workspace = command.workspace;
         let (loaded, is_new) = self.find(conn, &command).await?;
         let before = loaded.conversation.clone();
-        if let Some(client_id) = command.words.as_ref().and_then(|w| w.client_id.as_deref())
-            && !is_new
+        if let Some(store::Sent { author_kind, client_id }) = command.sent()
+            && loaded.sent_before
             && !Guard::ClientId.is_broken()
         {
-            let kind = author_kind(&command.event);
+            let id = before.id;
             let stored =
-                store::message_by_client_id(conn, workspace, before.id, kind, client_id).await?;
+                store::message_by_client_id(conn, workspace, id, author_kind, client_id).await?;
             if let Some(message) = stored {
                 return Ok(Committed {
                     conversation: before,
@@ -410,6 +419,7 @@ impl Conversations {
             }
         };
         let too_late = stepped.effects.iter().any(|e| matches!(e, Effect::CloseTurn(_)));
+        let (stepped, taken) = self.taken_at_once(stepped, &loaded, &facts);
         if stepped.records.is_empty() {
             return Ok(Committed {
                 conversation: before,
@@ -419,7 +429,38 @@ impl Conversations {
                 too_late,
             });
         }
-        self.write(conn, command, loaded, is_new, stepped, &facts).await
+        self.write(conn, command, loaded, is_new, stepped, &facts, taken).await
+    }
+
+    /// Leases a turn that this step has made due and that need not wait, if a worker of this node has a place for it.
+    fn taken_at_once(
+        &self,
+        stepped: Step,
+        loaded: &Loaded,
+        facts: &Facts,
+    ) -> (Step, Option<(TurnFacts, Seat)>) {
+        let made_due = stepped.records.iter().rev().find_map(|(_, record)| match record {
+            Record::TurnDue { turn, run_at } if *run_at <= facts.now => Some(*turn),
+            _ => None,
+        });
+        let current = stepped.next.holder.turn().filter(|turn| Some(turn.id) == made_due);
+        let (Some(turn), Some(asked)) = (current.copied(), TurnFacts::of(loaded)) else {
+            return (stepped, None);
+        };
+        let Some(seat) = self.wire.desk.seat(&self.wire.gates, turn.id, turn.attempt + 1) else {
+            return (stepped, None);
+        };
+        let event = Event::TurnLeased { turn: turn.id, seen_attempt: turn.attempt };
+        match step(&stepped.next, &event, facts) {
+            Ok(leased) if leased.next.holder.turn().is_some_and(|t| t.id == turn.id) => {
+                let mut both = stepped;
+                both.records.extend(leased.records);
+                both.effects.extend(leased.effects);
+                (Step { next: leased.next, ..both }, Some((asked, seat)))
+            }
+            // Whoever leases it later hears why not.
+            Ok(_) | Err(_) => (stepped, None),
+        }
     }
 
     async fn find(
@@ -428,27 +469,37 @@ impl Conversations {
         command: &Command,
     ) -> Result<(Loaded, bool), CommitError> {
         let workspace = command.workspace;
-        let id = match &command.target {
-            Target::Conversation(id) => Some(*id),
-            Target::Contact { inbox, contact, .. } => {
-                store::of_contact(conn, workspace, *inbox, *contact).await?
+        let (inbox, contact, origin) = match &command.target {
+            Target::Conversation(id) => {
+                store::wait_for_turn(conn, workspace, *id).await?;
+                let loaded = store::load(conn, workspace, *id, command.sent()).await?;
+                return Ok((loaded.ok_or(CommitError::NotFound("conversation"))?, false));
             }
+            Target::Contact { inbox, contact, origin } => (inbox, contact, origin),
         };
-        if let Some(id) = id {
-            store::wait_for_turn(conn, workspace, id).await?;
-            let loaded = store::load(conn, workspace, id).await?;
-            return Ok((loaded.ok_or(CommitError::NotFound("conversation"))?, false));
+        store::wait_for_turn_of_contact(conn, workspace, *inbox, *contact).await?;
+        let loaded =
+            store::load_of_contact(conn, workspace, *inbox, *contact, command.sent()).await?;
+        if let Some(loaded) = loaded {
+            return Ok((loaded, false));
         }
-        let Target::Contact { inbox, contact, origin } = &command.target else {
-            return Err(CommitError::NotFound("conversation"));
-        };
-        let (policy, assistant) = store::load_inbox(conn, workspace, *inbox)
+        let opening = store::load_inbox(conn, workspace, *inbox)
             .await?
             .ok_or(CommitError::NotFound("inbox"))?;
         let conversation =
             Conversation::unborn(self.ids.fresh(), workspace, *inbox, *contact, self.clock.now());
         let locale = origin.locale.clone();
-        Ok((Loaded { conversation, policy, assistant, locale, lease_until: None }, true))
+        let store::Opening { policy, assistant, published } = opening;
+        let loaded = Loaded {
+            conversation,
+            policy,
+            assistant,
+            published,
+            locale,
+            lease_until: None,
+            sent_before: false,
+        };
+        Ok((loaded, true))
     }
 
     fn facts(&self, loaded: &Loaded) -> Facts {
@@ -491,6 +542,7 @@ impl Conversations {
         })
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all that one transaction writes")]
     async fn write(
         &self,
         conn: &mut Conn,
@@ -499,6 +551,7 @@ impl Conversations {
         is_new: bool,
         stepped: Step,
         facts: &Facts,
+        taken: Option<(TurnFacts, Seat)>,
     ) -> Outcome {
         let before = loaded.conversation.clone();
         let events = self.logged(conn, &command, &loaded, &stepped, facts).await?;
@@ -516,11 +569,10 @@ impl Conversations {
             store::update(conn, &before, &after, &loaded.policy, snippet, facts.now).await?;
         }
         let lease = Lease { node: self.node, until: facts.now + self.turn_lease };
-        let mut cursor = Cursor::default();
+        let cursor = store::insert_events(conn, &after, &events).await?;
         // As it stood just before each event: what one of them has ended, the next does not end again.
         let mut at = before;
         for logged in &events {
-            cursor = store::insert_event(conn, &after, logged).await?;
             if let Some(message) = &logged.message {
                 store::insert_message(conn, &after, message).await?;
             }
@@ -553,11 +605,20 @@ impl Conversations {
             Arc::new(Change { conversation: after.clone(), events: events.clone(), cursor });
         let wire = Arc::clone(&self.wire);
         let orders_work = !stepped.effects.is_empty();
+        let next_timer = after.next_timer_at(&loaded.policy);
+        let taken = taken.and_then(|(facts, seat)| seat.taken_by(&after, facts));
         conn.after_commit(move || {
             if orders_work {
                 wire.job_due.notify_one();
             }
+            if let Some(taken) = &taken {
+                taken.leased();
+            }
+            wire.timer_at(next_timer);
             wire.publish(change);
+            if let Some(taken) = taken {
+                taken.begin();
+            }
         });
         Ok(Committed { conversation: after, events, message, duplicate: false, too_late: false })
     }

@@ -131,7 +131,7 @@ impl World {
     /// The log, folded again from nothing, is the state row; numbers have no gap.
     async fn assert_replays(&self, id: ConversationId) -> Conversation {
         let mut conn = self.door.db().read().await.expect("reads");
-        let stored = store::load(&mut conn, self.workspace, id)
+        let stored = store::load(&mut conn, self.workspace, id, None)
             .await
             .expect("loads")
             .expect("is there")

@@ -1,9 +1,11 @@
 //! What others hear of a conversation: committed changes, and the drafts and signs that are never stored.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use super::desk::TurnDesk;
 use super::message::{Actor, Message};
 use super::others::{DraftEnds, Ended, Item, Moved, Others};
 use super::record::Record;
@@ -76,6 +78,14 @@ pub struct Change {
     pub events: Vec<Logged>,
     /// The place of the last one in the workspace's feed.
     pub cursor: Cursor,
+}
+
+impl Change {
+    /// Whether it leases this turn: then no worker need look for it.
+    fn starts(&self, turn: TurnId) -> bool {
+        let starts = |l: &Logged| matches!(l.record, Record::TurnStarted { turn: started, .. } if started == turn);
+        self.events.iter().any(starts)
+    }
 }
 
 /// A released sentence that is not committed yet.
@@ -194,6 +204,10 @@ pub struct Wire {
     pub job_due: tokio::sync::Notify,
     /// Woken when a timer may be due sooner than before.
     pub timer_set: tokio::sync::Notify,
+    /// When the timers worker looks again by itself; the end of time while it looks.
+    pub timers_looked_at: AtomicI64,
+    /// Where a turn that becomes due finds this node's worker at once.
+    pub desk: TurnDesk,
 }
 
 impl Default for Wire {
@@ -209,22 +223,32 @@ impl Default for Wire {
             turn_due: tokio::sync::Notify::new(),
             job_due: tokio::sync::Notify::new(),
             timer_set: tokio::sync::Notify::new(),
+            timers_looked_at: AtomicI64::new(i64::MAX),
+            desk: TurnDesk::default(),
         }
     }
 }
 
 impl Wire {
-    /// Tells agents, the visitor, the workers and the other nodes what was committed.
+    /// Wakes the timers worker if it would look too late for this.
+    pub fn timer_at(&self, due_at: Option<Timestamp>) {
+        if due_at.is_some_and(|at| at.millis() < self.timers_looked_at.load(Ordering::SeqCst)) {
+            self.timer_set.notify_one();
+        }
+    }
+
+    /// Tells agents, the visitor, the turn worker and the other nodes what was committed.
     #[expect(clippy::needless_pass_by_value, reason = "handed over: every subscriber shares it")]
     pub fn publish(&self, change: Arc<Change>) {
         let c = &change.conversation;
         let key = (c.inbox, c.contact);
         let moved = Moved::of(&change);
         self.end_drafts(&moved);
-        if change.events.iter().any(|l| matches!(l.record, Record::TurnDue { .. })) {
+        let waits =
+            |l: &Logged| matches!(l.record, Record::TurnDue { turn, .. } if !change.starts(turn));
+        if change.events.iter().any(waits) {
             self.turn_due.notify_one();
         }
-        self.timer_set.notify_one();
         self.visitors.publish(&key, Live::Changed(Arc::clone(&change)));
         self.agents.publish(&c.workspace, Heard::Changed(Arc::clone(&change)));
         self.others.tell(|| Item::Moved(Box::new(moved)));

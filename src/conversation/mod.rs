@@ -3,6 +3,7 @@
 pub mod audit;
 mod commit;
 mod derive;
+mod desk;
 mod events;
 pub mod lists;
 mod message;
@@ -17,6 +18,7 @@ pub use crate::assistant::inbox::ReopenTo;
 pub use commit::{
     Command, CommitError, Committed, Conversations, TURN_LEASE, Target, TurnRecord, Words,
 };
+pub use desk::{Place, TakenTurn, TakenTurns, TurnDesk};
 pub use events::{Change, Cursor, Draft, Evidence, Heard, Live, Logged, VisitorKey, Wire};
 pub use message::{
     Actor, MAX_TEXT_CHARS, Message, MessageKind, PublicMessage, ReturnNote, Speaker,

@@ -1,7 +1,7 @@
 //! Whole tables out and in, for whoever moves a database as it is: a backup. Nobody else steps around the stores.
 
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Postgres, Row as _, SqlSafeStr, Sqlite};
@@ -54,10 +54,14 @@ pub fn rows<'c>(conn: &'c mut Conn, table: &'c Table) -> BoxStream<'c, Result<Ro
     }
     match &mut conn.inner {
         Inner::SqliteWriter(c) => stream!(Sqlite, &mut **c, from_sqlite),
-        Inner::SqliteReader(c) => stream!(Sqlite, &mut **c, from_sqlite),
-        Inner::SqliteTx(c) => stream!(Sqlite, &mut **c, from_sqlite),
-        Inner::Pg(c) => stream!(Postgres, &mut **c, from_postgres),
-        Inner::PgTx(c) => stream!(Postgres, &mut **c, from_postgres),
+        Inner::SqliteReader(lent) | Inner::SqliteTx(lent) => match lent.begin() {
+            Ok(c) => stream!(Sqlite, c, from_sqlite),
+            Err(error) => stream::once(async { Err(error) }).boxed(),
+        },
+        Inner::Pg(lent) | Inner::PgTx(lent) => match lent.begin() {
+            Ok(c) => stream!(Postgres, c, from_postgres),
+            Err(error) => stream::once(async { Err(error) }).boxed(),
+        },
         #[cfg(test)]
         Inner::Simulated(link) => stream!(Sqlite, link.conn(), from_sqlite),
     }

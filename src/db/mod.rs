@@ -6,6 +6,7 @@
 //! to [`Conn::after_commit`].
 
 pub mod bulk;
+mod kept;
 mod migrate;
 mod notify;
 mod query;
@@ -26,13 +27,13 @@ use std::pin::Pin;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Postgres, Sqlite};
 
 use crate::clock::Clock;
 use crate::guard::Guard;
+use kept::Kept;
 pub use migrate::{applied, migrate, migrate_to, missing, newest};
 pub use notify::{Channel, Listener, MAX_PAYLOAD_BYTES, Speaker};
 pub use query::{Arg, Conn, FromRow, Query, sql};
@@ -138,13 +139,13 @@ enum Engine {
         /// None where the file is only read.
         writer: Option<Writer>,
     },
-    Postgres(PgPool),
+    Postgres(Kept<Postgres>),
 }
 
 /// Where the reading connections of a SQLite file come from.
 #[derive(Clone)]
 enum Readers {
-    Pool(SqlitePool),
+    Kept(Kept<Sqlite>),
     #[cfg(test)]
     Simulated(std::sync::Arc<simulated::Station>),
 }
@@ -175,9 +176,9 @@ impl Db {
     /// [`DbError::InUse`] if another process owns the SQLite file; otherwise what the engine says.
     pub async fn open(url: &str) -> Result<Self, DbError> {
         if let Some(path) = sqlite_path(url) {
-            return Self::open_sqlite(path).await;
+            return Box::pin(Self::open_sqlite(path)).await;
         }
-        Self::open_postgres(url).await
+        Box::pin(Self::open_postgres(url)).await
     }
 
     /// Opens a database that is there to look at it, beside whoever runs on it: takes no lock, writes nothing.
@@ -185,11 +186,11 @@ impl Db {
     /// # Errors
     /// When there is no such file, otherwise what the engine says.
     pub async fn open_to_read(url: &str) -> Result<Self, DbError> {
-        let Some(path) = sqlite_path(url) else { return Self::open_postgres(url).await };
+        let Some(path) = sqlite_path(url) else { return Box::pin(Self::open_postgres(url)).await };
         if !path.exists() {
             return Err(DbError::Address(format!("there is no file {}", path.display())));
         }
-        let readers = Readers::Pool(sqlite_readers(sqlite_options(path)).await?);
+        let readers = Readers::Kept(sqlite_readers(sqlite_options(path)).await?);
         Ok(Self::of(Engine::Sqlite { readers, writer: None }))
     }
 
@@ -206,7 +207,7 @@ impl Db {
                 .acquire_timeout(Duration::from_secs(5))
                 .connect_with(options)
                 .await?;
-            return Ok(Self::of(Engine::Postgres(pool)));
+            return Ok(Self::of(Engine::Postgres(Kept::new(pool))));
         }
         Err(DbError::Address(
             "must start with `sqlite:` (a file) or `postgres://` (a server)".to_owned(),
@@ -217,7 +218,7 @@ impl Db {
         let lock = writer::lock_file(path)?;
         let options = sqlite_options(path);
         let writer = Some(Writer::start(&options, lock).await?);
-        let readers = Readers::Pool(sqlite_readers(options).await?);
+        let readers = Readers::Kept(sqlite_readers(options).await?);
         Ok(Self::of(Engine::Sqlite { readers, writer }))
     }
 
@@ -240,14 +241,14 @@ impl Db {
     /// When none is free within five seconds or the engine is away.
     pub async fn read(&self) -> Result<Conn, DbError> {
         Ok(match &self.engine {
-            Engine::Sqlite { readers: Readers::Pool(pool), .. } => {
-                Conn::sqlite_reader(pool.acquire().await?)
+            Engine::Sqlite { readers: Readers::Kept(kept), .. } => {
+                Conn::sqlite_reader(kept.take().await?)
             }
             #[cfg(test)]
             Engine::Sqlite { readers: Readers::Simulated(station), .. } => {
                 Conn::simulated(station.link()?)
             }
-            Engine::Postgres(pool) => Conn::pg(pool.acquire().await?),
+            Engine::Postgres(kept) => Conn::pg(kept.take().await?),
         })
     }
 
@@ -257,17 +258,17 @@ impl Db {
     /// When none is free within five seconds or the engine is away.
     pub async fn snapshot(&self) -> Result<Conn, DbError> {
         Ok(match &self.engine {
-            Engine::Sqlite { readers: Readers::Pool(pool), .. } => {
-                let mut conn = Conn::sqlite_tx(pool.begin().await?);
+            Engine::Sqlite { readers: Readers::Kept(kept), .. } => {
+                let mut conn = Conn::sqlite_tx(kept.take().await?).await?;
                 // The moment is that of the first look.
                 sql("SELECT COUNT(*) FROM sqlite_master").one::<(i64,)>(&mut conn).await?;
                 conn
             }
             #[cfg(test)]
             Engine::Sqlite { readers: Readers::Simulated(_), .. } => self.read().await?,
-            Engine::Postgres(pool) => Conn::pg_tx(
-                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?,
-            ),
+            Engine::Postgres(kept) => {
+                begin_pg(kept, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?
+            }
         })
     }
 
@@ -285,9 +286,9 @@ impl Db {
         let written = match &self.engine {
             Engine::Sqlite { writer: Some(writer), .. } => writer.run(unit).await,
             Engine::Sqlite { writer: None, .. } => Err(DbError::ReadOnly),
-            Engine::Postgres(pool) => {
-                let pool = pool.clone();
-                let task = tokio::spawn(async move { run_pg(&pool, unit).await });
+            Engine::Postgres(kept) => {
+                let kept = kept.clone();
+                let task = tokio::spawn(async move { run_pg(&kept, unit).await });
                 task.await.unwrap_or(Err(DbError::Panicked))
             }
         };
@@ -318,13 +319,13 @@ impl Db {
     pub async fn clock_lead_millis(&self, clock: &Clock) -> Result<Option<i64>, DbError> {
         match &self.engine {
             Engine::Sqlite { .. } => Ok(Some(0)),
-            Engine::Postgres(pool) => {
+            Engine::Postgres(_) => {
+                let mut conn = self.read().await?;
                 let before = clock.here().millis();
-                let (there,): (i64,) = sqlx::query_as(
-                    "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
-                )
-                .fetch_one(pool)
-                .await?;
+                let (there,): (i64,) =
+                    sql("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")
+                        .one(&mut conn)
+                        .await?;
                 // It was read somewhere in between; after a slow answer nobody knows where.
                 let round_trip = clock.here().millis() - before;
                 let close = (0..=LONGEST_ROUND_TRIP_MS).contains(&round_trip);
@@ -341,12 +342,12 @@ impl Db {
                     writer.close().await;
                 }
                 match readers {
-                    Readers::Pool(pool) => pool.close().await,
+                    Readers::Kept(kept) => kept.close().await,
                     #[cfg(test)]
                     Readers::Simulated(_) => {}
                 }
             }
-            Engine::Postgres(pool) => pool.close().await,
+            Engine::Postgres(kept) => kept.close().await,
         }
     }
 
@@ -355,7 +356,7 @@ impl Db {
             Engine::Sqlite { writer, .. } => {
                 migrate::Target::Sqlite(writer.as_ref().ok_or(DbError::ReadOnly)?)
             }
-            Engine::Postgres(pool) => migrate::Target::Postgres(pool),
+            Engine::Postgres(kept) => migrate::Target::Postgres(kept.pool()),
         })
     }
 }
@@ -377,21 +378,33 @@ fn sqlite_options(path: &Path) -> SqliteConnectOptions {
         .pragma("journal_size_limit", "67108864")
 }
 
-async fn sqlite_readers(options: SqliteConnectOptions) -> Result<SqlitePool, DbError> {
-    Ok(SqlitePoolOptions::new()
+async fn sqlite_readers(options: SqliteConnectOptions) -> Result<Kept<Sqlite>, DbError> {
+    let pool = SqlitePoolOptions::new()
         .max_connections(4)
         .acquire_timeout(Duration::from_secs(5))
         .connect_with(options.read_only(true).create_if_missing(false))
-        .await?)
+        .await?;
+    Ok(Kept::new(pool))
 }
 
-async fn run_pg<T, F>(pool: &PgPool, mut unit: F) -> Result<T, DbError>
+/// A transaction on a connection that lives: nothing has happened yet when BEGIN fails.
+async fn begin_pg(kept: &Kept<Postgres>, begin: &'static str) -> Result<Conn, DbError> {
+    match Conn::pg_tx(kept.take().await?, begin).await {
+        Err(error) if error.is_unavailable() => {
+            kept.doubt();
+            Conn::pg_tx(kept.take().await?, begin).await
+        }
+        begun => begun,
+    }
+}
+
+async fn run_pg<T, F>(kept: &Kept<Postgres>, mut unit: F) -> Result<T, DbError>
 where
     F: for<'c> FnMut(&'c mut Conn) -> UnitFuture<'c, T> + Send,
 {
     let mut tries = 0;
     loop {
-        let mut conn = Conn::pg_tx(pool.begin().await?);
+        let mut conn = begin_pg(kept, "BEGIN").await?;
         let result = match unit(&mut conn).await {
             Ok(value) if Guard::AckAfterCommit.is_broken() => {
                 tokio::spawn(conn.commit());

@@ -25,8 +25,8 @@ impl Db {
     pub fn channel(&self) -> Option<Channel> {
         match &self.engine {
             Engine::Sqlite { .. } => None,
-            Engine::Postgres(pool) => {
-                let options = pool.connect_options().as_ref().clone();
+            Engine::Postgres(kept) => {
+                let options = kept.options();
                 // Nothing of it is worth waiting for the disk.
                 let options = options.options([("synchronous_commit", "off")]);
                 Some(Channel { options: Arc::new(options) })

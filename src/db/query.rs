@@ -1,11 +1,11 @@
 //! One SQL text with `$1` parameters, run on whichever engine the connection belongs to.
 
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Postgres, SqlSafeStr, SqlStr, Sqlite, Transaction};
+use sqlx::{Arguments, AssertSqlSafe, Executor as _, Postgres, SqlSafeStr, SqlStr, Sqlite};
 
 use super::DbError;
+use super::kept::{Lent, survives};
 
 /// A row type that both engines can fill; derive `sqlx::FromRow`.
 pub trait FromRow:
@@ -82,24 +82,38 @@ pub struct Conn {
 
 pub(super) enum Inner {
     SqliteWriter(Box<SqliteConnection>),
-    SqliteReader(PoolConnection<Sqlite>),
-    SqliteTx(Transaction<'static, Sqlite>),
-    Pg(PoolConnection<Postgres>),
-    PgTx(Transaction<'static, Postgres>),
+    SqliteReader(Lent<Sqlite>),
+    /// Between BEGIN and its end: never kept as it is.
+    SqliteTx(Lent<Sqlite>),
+    Pg(Lent<Postgres>),
+    /// Between BEGIN and COMMIT: never kept as it is.
+    PgTx(Lent<Postgres>),
     #[cfg(test)]
     Simulated(Box<super::simulated::Link>),
 }
 
 /// Runs `$query` on the connection of whichever engine, with its own argument buffer.
 macro_rules! run {
-    ($self:ident, $conn:ident, $make:ident, $method:ident) => {{
+    ($self:ident, $conn:ident, $make:path, $method:ident) => {{
         let text = $self.text.clone();
         match &mut $conn.inner {
             Inner::SqliteWriter(c) => Ok($make(text, $self.sqlite()?).$method(&mut **c).await?),
-            Inner::SqliteReader(c) => Ok($make(text, $self.sqlite()?).$method(&mut **c).await?),
-            Inner::SqliteTx(c) => Ok($make(text, $self.sqlite()?).$method(&mut **c).await?),
-            Inner::Pg(c) => Ok($make(text, $self.postgres()?).$method(&mut **c).await?),
-            Inner::PgTx(c) => Ok($make(text, $self.postgres()?).$method(&mut **c).await?),
+            Inner::SqliteReader(lent) => {
+                let arguments = $self.sqlite()?;
+                let done = $make(text, arguments).$method(lent.begin()?).await;
+                lent.ended(done.as_ref().err().is_none_or(survives));
+                Ok(done?)
+            }
+            Inner::SqliteTx(lent) => {
+                Ok($make(text, $self.sqlite()?).$method(lent.begin()?).await?)
+            }
+            Inner::Pg(lent) => {
+                let arguments = $self.postgres()?;
+                let done = $make(text, arguments).$method(lent.begin()?).await;
+                lent.ended(done.as_ref().err().is_none_or(survives));
+                Ok(done?)
+            }
+            Inner::PgTx(lent) => Ok($make(text, $self.postgres()?).$method(lent.begin()?).await?),
             #[cfg(test)]
             Inner::Simulated(link) => {
                 let name = text.clone();
@@ -181,17 +195,25 @@ impl Query {
             Inner::SqliteWriter(c) => {
                 sqlx::query_with(text, self.sqlite()?).execute(&mut **c).await?.rows_affected()
             }
-            Inner::SqliteReader(c) => {
-                sqlx::query_with(text, self.sqlite()?).execute(&mut **c).await?.rows_affected()
+            Inner::SqliteReader(lent) => {
+                let arguments = self.sqlite()?;
+                let done = sqlx::query_with(text, arguments).execute(lent.begin()?).await;
+                lent.ended(done.as_ref().err().is_none_or(survives));
+                done?.rows_affected()
             }
-            Inner::SqliteTx(c) => {
-                sqlx::query_with(text, self.sqlite()?).execute(&mut **c).await?.rows_affected()
+            Inner::SqliteTx(lent) => {
+                let done = sqlx::query_with(text, self.sqlite()?).execute(lent.begin()?).await;
+                done?.rows_affected()
             }
-            Inner::Pg(c) => {
-                sqlx::query_with(text, self.postgres()?).execute(&mut **c).await?.rows_affected()
+            Inner::Pg(lent) => {
+                let arguments = self.postgres()?;
+                let done = sqlx::query_with(text, arguments).execute(lent.begin()?).await;
+                lent.ended(done.as_ref().err().is_none_or(survives));
+                done?.rows_affected()
             }
-            Inner::PgTx(c) => {
-                sqlx::query_with(text, self.postgres()?).execute(&mut **c).await?.rows_affected()
+            Inner::PgTx(lent) => {
+                let done = sqlx::query_with(text, self.postgres()?).execute(lent.begin()?).await;
+                done?.rows_affected()
             }
             #[cfg(test)]
             Inner::Simulated(link) => {
@@ -209,7 +231,7 @@ impl Query {
     /// # Errors
     /// What the engine says, or a row that does not fit `T`.
     pub async fn all<T: FromRow>(self, conn: &mut Conn) -> Result<Vec<T>, DbError> {
-        run!(self, conn, query_as, fetch_all)
+        run!(self, conn, sqlx::query_as_with, fetch_all)
     }
 
     /// The first row, if any.
@@ -217,7 +239,7 @@ impl Query {
     /// # Errors
     /// What the engine says, or a row that does not fit `T`.
     pub async fn optional<T: FromRow>(self, conn: &mut Conn) -> Result<Option<T>, DbError> {
-        run!(self, conn, query_as, fetch_optional)
+        run!(self, conn, sqlx::query_as_with, fetch_optional)
     }
 
     /// The one row that must be there.
@@ -225,17 +247,8 @@ impl Query {
     /// # Errors
     /// What the engine says, or that there is none.
     pub async fn one<T: FromRow>(self, conn: &mut Conn) -> Result<T, DbError> {
-        run!(self, conn, query_as, fetch_one)
+        run!(self, conn, sqlx::query_as_with, fetch_one)
     }
-}
-
-fn query_as<'q, DB, T, A>(text: SqlStr, args: A) -> sqlx::query::QueryAs<'q, DB, T, A>
-where
-    DB: sqlx::Database,
-    A: sqlx::IntoArguments<DB>,
-    T: for<'r> sqlx::FromRow<'r, DB::Row>,
-{
-    sqlx::query_as_with(text, args)
 }
 
 impl Conn {
@@ -247,20 +260,27 @@ impl Conn {
         Self::new(Inner::SqliteWriter(Box::new(conn)))
     }
 
-    pub(super) fn sqlite_reader(conn: PoolConnection<Sqlite>) -> Self {
+    pub(super) fn sqlite_reader(conn: Lent<Sqlite>) -> Self {
         Self::new(Inner::SqliteReader(conn))
     }
 
-    pub(super) fn sqlite_tx(tx: Transaction<'static, Sqlite>) -> Self {
-        Self::new(Inner::SqliteTx(tx))
+    /// Begins a transaction; dropping it closes it with the connection.
+    pub(super) async fn sqlite_tx(mut conn: Lent<Sqlite>) -> Result<Self, DbError> {
+        conn.begin()?.execute(sqlx::raw_sql("BEGIN")).await?;
+        Ok(Self::new(Inner::SqliteTx(conn)))
     }
 
-    pub(super) fn pg(conn: PoolConnection<Postgres>) -> Self {
+    pub(super) fn pg(conn: Lent<Postgres>) -> Self {
         Self::new(Inner::Pg(conn))
     }
 
-    pub(super) fn pg_tx(tx: Transaction<'static, Postgres>) -> Self {
-        Self::new(Inner::PgTx(tx))
+    /// Begins a transaction in these words; dropping it without an end closes it with the connection.
+    pub(super) async fn pg_tx(
+        mut conn: Lent<Postgres>,
+        begin: &'static str,
+    ) -> Result<Self, DbError> {
+        conn.begin()?.execute(sqlx::raw_sql(begin)).await?;
+        Ok(Self::new(Inner::PgTx(conn)))
     }
 
     #[cfg(test)]
@@ -290,9 +310,10 @@ impl Conn {
         std::mem::take(&mut self.after_commit)
     }
 
-    pub(super) async fn commit(self) -> Result<(), DbError> {
-        if let Inner::PgTx(tx) = self.inner {
-            tx.commit().await?;
+    pub(super) async fn commit(mut self) -> Result<(), DbError> {
+        if let Inner::PgTx(lent) = &mut self.inner {
+            lent.begin()?.execute(sqlx::raw_sql("COMMIT")).await?;
+            lent.ended(true);
         }
         for action in self.after_commit {
             action();
@@ -300,10 +321,13 @@ impl Conn {
         Ok(())
     }
 
-    pub(super) async fn rollback(self) {
-        if let Inner::PgTx(tx) = self.inner {
-            // A lost connection rolls back by itself.
-            let _lost = tx.rollback().await;
+    pub(super) async fn rollback(mut self) {
+        if let Inner::PgTx(lent) = &mut self.inner
+            && let Ok(connection) = lent.begin()
+        {
+            // A lost connection rolls back by itself, and is not kept.
+            let ended = connection.execute(sqlx::raw_sql("ROLLBACK")).await;
+            lent.ended(ended.is_ok());
         }
     }
 }

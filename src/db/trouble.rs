@@ -26,7 +26,7 @@ pub(super) fn trouble(error: &DbError) -> Option<&'static str> {
 }
 
 /// Codes of PostgreSQL have five characters; those of SQLite are shorter numbers with the primary code in the low byte.
-fn of_code(code: &str) -> Option<&'static str> {
+pub(super) fn of_code(code: &str) -> Option<&'static str> {
     if code.len() < 5 {
         let primary = code.parse::<u32>().ok()? & 0xff;
         return match primary {

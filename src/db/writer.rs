@@ -1,4 +1,4 @@
-//! The SQLite writer: one task that drains its queue into one transaction, a savepoint for each unit, one fsync for all.
+//! The SQLite writer: one task that drains its queue into one transaction, one fsync for all.
 
 use std::fs::{File, OpenOptions};
 use std::panic::AssertUnwindSafe;
@@ -164,32 +164,42 @@ async fn drain(
 enum Lost {
     /// It could not begin: nothing has run, and no unit is at fault.
     NotBegun(DbError),
+    /// A unit that ran without a savepoint failed; the transaction was rolled back.
+    ByUnit(DbError),
     /// It was lost on the way (disk full, I/O error).
     OnTheWay(DbError),
 }
 
-impl From<Lost> for DbError {
-    fn from(lost: Lost) -> Self {
-        match lost {
-            Lost::NotBegun(error) | Lost::OnTheWay(error) => error,
-        }
-    }
+/// How the units of a group share a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Units {
+    /// One after the other; the first that fails ends it for all.
+    AsTheyAre,
+    /// Each in a savepoint of its own.
+    Apart,
 }
 
-/// One transaction for the whole group. If it is lost on the way, the units run again one by one, so that one unit's
+/// One transaction for the whole group. Units hardly ever fail, so they run as they are first; if one of several does, all
+/// run again, each in a savepoint. If the transaction is lost on the way, they run again one by one, so that one unit's
 /// trouble is not another's. If it cannot begin, all are refused at once: each would wait as long again for the same.
 async fn commit_group(conn: &mut Conn, mut group: Vec<Box<dyn Work>>) {
-    match try_group(conn, &mut group).await {
+    let mut result = try_group(conn, &mut group, Units::AsTheyAre).await;
+    if group.len() > 1 && matches!(result, Err(Lost::ByUnit(_))) {
+        result = try_group(conn, &mut group, Units::Apart).await;
+    }
+    match result {
         Ok(outcomes) => finish(group, outcomes),
         Err(Lost::NotBegun(error)) => refuse(group, error),
-        Err(Lost::OnTheWay(error)) if group.len() == 1 => refuse(group, error),
-        Err(Lost::OnTheWay(_)) => {
+        Err(Lost::ByUnit(error) | Lost::OnTheWay(error)) if group.len() == 1 => {
+            refuse(group, error);
+        }
+        Err(Lost::ByUnit(_) | Lost::OnTheWay(_)) => {
             let mut units = group.into_iter();
             while let Some(unit) = units.next() {
                 let mut alone = vec![unit];
-                match try_group(conn, &mut alone).await {
+                match try_group(conn, &mut alone, Units::AsTheyAre).await {
                     Ok(outcomes) => finish(alone, outcomes),
-                    Err(Lost::OnTheWay(error)) => refuse(alone, error),
+                    Err(Lost::ByUnit(error) | Lost::OnTheWay(error)) => refuse(alone, error),
                     Err(Lost::NotBegun(error)) => {
                         alone.extend(units.by_ref());
                         refuse(alone, error);
@@ -218,9 +228,10 @@ fn refuse(group: Vec<Box<dyn Work>>, error: DbError) {
 async fn try_group(
     conn: &mut Conn,
     group: &mut Vec<Box<dyn Work>>,
+    units: Units,
 ) -> Result<Vec<Result<(), DbError>>, Lost> {
     sql("BEGIN IMMEDIATE").execute(conn).await.map_err(Lost::NotBegun)?;
-    match run_group(conn, group).await {
+    match run_group(conn, group, units).await {
         Ok((outcomes, actions)) => {
             for action in actions {
                 // What somebody wants done afterwards must not end the writer.
@@ -233,34 +244,43 @@ async fn try_group(
             }
             Ok(outcomes)
         }
-        Err(error) => {
+        Err(lost) => {
             conn.take_after_commit();
             // Already rolled back by the engine, or about to be.
             let _none = sql("ROLLBACK").execute(conn).await;
-            Err(Lost::OnTheWay(error))
+            Err(lost)
         }
     }
 }
 
 type GroupRun = (Vec<Result<(), DbError>>, Vec<AfterCommit>);
 
-async fn run_group(conn: &mut Conn, group: &mut Vec<Box<dyn Work>>) -> Result<GroupRun, DbError> {
+async fn run_group(
+    conn: &mut Conn,
+    group: &mut Vec<Box<dyn Work>>,
+    units: Units,
+) -> Result<GroupRun, Lost> {
     let mut outcomes = Vec::with_capacity(group.len());
     let mut actions = Vec::new();
     for unit in group.iter_mut() {
-        sql("SAVEPOINT unit").execute(conn).await?;
+        if units == Units::Apart {
+            statement(conn, "SAVEPOINT unit").await?;
+        }
         let outcome = unit.run(conn).await;
         let wanted = conn.take_after_commit();
-        match outcome {
-            Ok(()) => {
-                sql("RELEASE unit").execute(conn).await?;
+        match (outcome, units) {
+            (Ok(()), _) => {
+                if units == Units::Apart {
+                    statement(conn, "RELEASE unit").await?;
+                }
                 actions.extend(wanted);
                 outcomes.push(Ok(()));
             }
-            Err(error) => {
+            (Err(error), Units::AsTheyAre) => return Err(Lost::ByUnit(error)),
+            (Err(error), Units::Apart) => {
                 // A lost transaction makes this fail, and the group runs again one by one.
-                sql("ROLLBACK TO unit").execute(conn).await?;
-                sql("RELEASE unit").execute(conn).await?;
+                statement(conn, "ROLLBACK TO unit").await?;
+                statement(conn, "RELEASE unit").await?;
                 outcomes.push(Err(error));
             }
         }
@@ -268,6 +288,10 @@ async fn run_group(conn: &mut Conn, group: &mut Vec<Box<dyn Work>>) -> Result<Gr
     if Guard::AckAfterCommit.is_broken() {
         finish(std::mem::take(group), outcomes.iter().map(|_| Ok(())).collect());
     }
-    sql("COMMIT").execute(conn).await?;
+    statement(conn, "COMMIT").await?;
     Ok((outcomes, actions))
+}
+
+async fn statement(conn: &mut Conn, text: &'static str) -> Result<(), Lost> {
+    sql(text).execute(conn).await.map(drop).map_err(Lost::OnTheWay)
 }

@@ -4,6 +4,7 @@
 //! nodes may run this; a conversation whose timers cannot be fired is set aside for a while and holds up no other.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,8 +56,11 @@ impl Timers {
 
     /// Fires what is due until `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken, pulse: Pulse) {
+        let wire = self.conversations.wire();
         while !stop.is_cancelled() {
             pulse.beat();
+            // What is set while this looks wakes it again, however late it is due.
+            wire.timers_looked_at.store(i64::MAX, Ordering::SeqCst);
             let wait = match self.fire_all(&pulse).await {
                 // There may be more.
                 Ok(fired) if fired >= ROUND as usize => continue,
@@ -66,10 +70,12 @@ impl Timers {
                     POLL
                 }
             };
+            let again = self.conversations.clock().now() + wait;
+            wire.timers_looked_at.store(again.millis(), Ordering::SeqCst);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
-                () = self.conversations.wire().timer_set.notified() => {}
+                () = wire.timer_set.notified() => {}
                 () = sleep(wait) => {}
             }
         }

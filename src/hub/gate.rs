@@ -66,6 +66,10 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).leased = true;
     }
 
+    fn is_leased(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).leased
+    }
+
     fn may_have_released(&self, attempt: u32) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         attempt != self.attempt || !state.leased || state.released
@@ -77,16 +81,21 @@ impl Gate {
 pub struct Gates(Arc<Mutex<HashMap<TurnId, Gate>>>);
 
 impl Gates {
-    /// Opens the gate of a try that starts to run here; an earlier try of its turn is shut.
+    /// Opens the gate of a try that starts to run here; an earlier try of its turn is shut. None if this try, or a later
+    /// one, has a gate already: it is in other hands here.
     #[must_use]
-    pub fn open(&self, turn: TurnId, attempt: u32) -> Gate {
+    pub fn open(&self, turn: TurnId, attempt: u32) -> Option<Gate> {
+        let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if gates.get(&turn).is_some_and(|there| there.attempt >= attempt) {
+            return None;
+        }
         let gate = Gate { attempt, state: Arc::default(), stopped: CancellationToken::new() };
-        let before =
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(turn, gate.clone());
+        let before = gates.insert(turn, gate.clone());
+        drop(gates);
         if let Some(before) = before {
             before.shut(true);
         }
-        gate
+        Some(gate)
     }
 
     /// Shuts the gate of a turn, if it runs here. `false` if a sentence has slipped out of which the caller does not know:
@@ -103,16 +112,21 @@ impl Gates {
         }
     }
 
-    /// The tries that run here.
+    /// The tries that run here, by all that is known here: those that have their lease. Of others the database may know
+    /// nothing yet.
     #[must_use]
     pub fn running(&self) -> Vec<(TurnId, u32)> {
         let gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        gates.iter().map(|(turn, gate)| (*turn, gate.attempt)).collect()
+        let leased = gates.iter().filter(|(_, gate)| gate.is_leased());
+        leased.map(|(turn, gate)| (*turn, gate.attempt)).collect()
     }
 
-    /// Forgets a turn that has ended.
-    pub fn forget(&self, turn: TurnId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&turn);
+    /// Forgets a try that has ended; a later one of its turn keeps its gate.
+    pub fn forget(&self, turn: TurnId, attempt: u32) {
+        let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if gates.get(&turn).is_some_and(|gate| gate.attempt == attempt) {
+            gates.remove(&turn);
+        }
     }
 
     /// Whether this try of the turn has released a sentence. One that does not run here, or does not yet by all that is
@@ -137,8 +151,9 @@ mod tests {
         let gates = Gates::default();
         let turn: TurnId = Ids.fresh();
         assert!(gates.may_have_released(turn, 1), "unknown turns are treated with care");
-        let gate = gates.open(turn, 1);
+        let gate = gates.open(turn, 1).expect("nobody else runs it");
         assert!(gates.may_have_released(turn, 1), "another node may have the lease");
+        assert_eq!(gates.running(), [], "its lease is not committed yet");
         gate.leased();
         assert!(!gates.may_have_released(turn, 1));
         assert_eq!(gates.running(), [(turn, 1)]);
@@ -156,15 +171,32 @@ mod tests {
     fn of_another_try_nothing_is_known() {
         let gates = Gates::default();
         let turn: TurnId = Ids.fresh();
-        gates.open(turn, 1).leased();
+        let first = gates.open(turn, 1).expect("nobody else runs it");
+        first.leased();
         assert!(gates.may_have_released(turn, 2), "the second try runs elsewhere");
+    }
+
+    #[test]
+    fn a_try_has_one_gate_and_a_later_one_takes_its_place() {
+        let gates = Gates::default();
+        let turn: TurnId = Ids.fresh();
+        let first = gates.open(turn, 1).expect("nobody else runs it");
+        assert!(gates.open(turn, 1).is_none(), "it is in other hands");
+        assert!(!first.stopped().is_cancelled());
+        let second = gates.open(turn, 2).expect("it is a new try");
+        assert!(first.stopped().is_cancelled());
+        gates.forget(turn, 1);
+        assert!(gates.shut(turn, true));
+        assert!(second.stopped().is_cancelled(), "the end of the first left the second its gate");
+        gates.forget(turn, 2);
+        assert!(gates.open(turn, 1).is_some());
     }
 
     #[test]
     fn a_sentence_that_slips_out_keeps_the_gate_open_for_who_does_not_know() {
         let gates = Gates::default();
         let turn: TurnId = Ids.fresh();
-        let gate = gates.open(turn, 1);
+        let gate = gates.open(turn, 1).expect("nobody else runs it");
         gate.leased();
         let looked = gates.may_have_released(turn, 1);
         assert!(gate.release(|| {}));

@@ -9,7 +9,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use crate::ids::ChunkId;
 
 use super::Audience;
-use super::index::{Point, Reader};
+use super::index::{Point, Reader, TokenCounts};
 
 /// No row: the chunk has no vector here.
 const NO_ROW: u32 = u32::MAX;
@@ -58,6 +58,7 @@ pub struct Base {
     public: Vec<bool>,
     rows: Vec<u32>,
     places: HashMap<ChunkId, u32>,
+    /// The slots of a token, in order.
     postings: HashMap<u32, Vec<Posting>, BuildHasherDefault<AsIs>>,
     posted: usize,
     /// One row for each slot that has a vector.
@@ -106,6 +107,19 @@ impl Base {
     /// Where a token occurs.
     pub fn postings(&self, token: u32) -> &[Posting] {
         self.postings.get(&token).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// How often each of these tokens (each once) occurs in a chunk, if it is here.
+    pub fn counts(&self, chunk: ChunkId, tokens: &[u32]) -> Option<TokenCounts> {
+        let slot = self.slot(chunk)?;
+        let count = |&token: &u32| {
+            let postings = self.postings(token);
+            let at = postings.binary_search_by_key(&slot, |posting| posting.slot).ok()?;
+            Some((token, postings[at].count))
+        };
+        let mut counts: Vec<(u32, f32)> = tokens.iter().filter_map(count).collect();
+        counts.sort_unstable_by_key(|(token, _)| *token);
+        Some(TokenCounts { counts, length: self.length(slot) })
     }
 
     /// Every vector with its slot.

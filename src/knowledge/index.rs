@@ -348,6 +348,9 @@ pub trait Reading: Send + Sync {
     /// How common `tokens` are among what the reader may read.
     fn statistics(&self, reader: Reader, tokens: &[u32]) -> Statistics;
 
+    /// How often each of `tokens` (each once) occurs in a chunk; none if it is not held, so that only its text tells.
+    fn counts(&self, chunk: ChunkId, tokens: &[u32]) -> Option<TokenCounts>;
+
     /// The best hits over all opened bases, best first.
     async fn search(&self, query: &IndexQuery<'_>) -> Result<Found, IndexError>;
 }

@@ -11,10 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 
+use crate::ids::ChunkId;
+
 use super::base::{Base, Building};
 use super::index::{
     BaseKey, Cursor, FUSED_HITS, Found, Health, IndexError, IndexQuery, Reader, Reading, Removed,
-    Source, Statistics, VectorIndex, Want,
+    Source, Statistics, TokenCounts, VectorIndex, Want,
 };
 use super::rank;
 
@@ -264,6 +266,10 @@ impl Reading for Snapshot {
             words: totals.words,
             frequencies: tokens.iter().map(frequency).collect(),
         }
+    }
+
+    fn counts(&self, chunk: ChunkId, tokens: &[u32]) -> Option<TokenCounts> {
+        self.bases.iter().find_map(|base| base.counts(chunk, tokens))
     }
 
     async fn search(&self, query: &IndexQuery<'_>) -> Result<Found, IndexError> {

@@ -1,6 +1,6 @@
 //! Search: the passages that may answer a question, each with its score and whether it is good enough to count.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::db::DbError;
 use crate::ids::{ChunkId, KnowledgeBaseId, WorkspaceId};
@@ -126,10 +126,14 @@ impl Knowledge {
         };
         let Found { hits, degraded } = reading.search(&wanted).await?;
         let ids: Vec<ChunkId> = hits.iter().map(|hit| hit.chunk).collect();
+        let tokens = wording.ids();
+        let counted = |hit: Hit| (hit.chunk, (hit, reading.counts(hit.chunk, &tokens)));
+        let known: HashMap<ChunkId, (Hit, Option<TokenCounts>)> =
+            hits.into_iter().map(counted).collect();
         let rows = store::passages(&mut self.db.read().await?, workspace, reader, &ids).await?;
         let mut found = Vec::with_capacity(rows.len());
         for row in rows {
-            found.push(Candidate::new(row, &hits, &question, locale)?);
+            found.push(candidate(row, &known, &question, locale)?);
         }
         Ok(Searched { passages: ranked(found, limit), degraded })
     }
@@ -147,46 +151,46 @@ impl Knowledge {
     }
 }
 
-struct Candidate {
-    passage: Passage,
-    tokens: HashSet<u32>,
-}
-
-impl Candidate {
-    fn new(
-        row: PassageRow,
-        hits: &[Hit],
-        question: &Question,
-        locale: Option<&str>,
-    ) -> Result<Self, DbError> {
-        let chunk_id: ChunkId = parsed(&row.id)?;
-        let hit = hits.iter().find(|hit| hit.chunk == chunk_id);
-        let counts = TokenCounts::of_chunk(&row.title, &row.section, &row.text, &row.locale);
-        let mut fit = question.fit(&counts);
-        if let Some(cosine) = hit.and_then(|hit| hit.cosine)
-            && !fit.kept
-            && cosine >= CLOSE_IN_MEANING
-        {
-            fit.kept = true;
-            fit.why = format!("kept: close in meaning, cosine {cosine:.2}; by words {}", fit.why);
+/// A found chunk with its score, judged by the question's words.
+fn candidate(
+    row: PassageRow,
+    known: &HashMap<ChunkId, (Hit, Option<TokenCounts>)>,
+    question: &Question,
+    locale: Option<&str>,
+) -> Result<Passage, DbError> {
+    let chunk_id: ChunkId = parsed(&row.id)?;
+    let (hit, counts) = match known.get(&chunk_id) {
+        Some((hit, counts)) => (Some(hit), counts.as_ref()),
+        None => (None, None),
+    };
+    let mut fit = match counts {
+        Some(counts) => question.fit(counts),
+        None => {
+            let counts = TokenCounts::of_chunk(&row.title, &row.section, &row.text, &row.locale);
+            question.fit(&counts)
         }
-        let tokens = counts.counts.into_iter().map(|(token, _)| token).collect();
-        let boost =
-            if locale.is_some_and(|l| same_language(l, &row.locale)) { LOCALE_BOOST } else { 1.0 };
-        let passage = Passage {
-            chunk_id,
-            article_id: parsed(&row.article)?,
-            title: row.title,
-            section: Some(row.section).filter(|section| !section.is_empty()),
-            url: row.url,
-            audience: row.audience.parse().map_err(DbError::Broken)?,
-            text: row.text,
-            score: hit.map_or(0.0, |hit| hit.score) * boost,
-            kept: fit.kept,
-            why: fit.why,
-        };
-        Ok(Self { passage, tokens })
+    };
+    if let Some(cosine) = hit.and_then(|hit| hit.cosine)
+        && !fit.kept
+        && cosine >= CLOSE_IN_MEANING
+    {
+        fit.kept = true;
+        fit.why = format!("kept: close in meaning, cosine {cosine:.2}; by words {}", fit.why);
     }
+    let boost =
+        if locale.is_some_and(|l| same_language(l, &row.locale)) { LOCALE_BOOST } else { 1.0 };
+    Ok(Passage {
+        chunk_id,
+        article_id: parsed(&row.article)?,
+        title: row.title,
+        section: Some(row.section).filter(|section| !section.is_empty()),
+        url: row.url,
+        audience: row.audience.parse().map_err(DbError::Broken)?,
+        text: row.text,
+        score: hit.map_or(0.0, |hit| hit.score) * boost,
+        kept: fit.kept,
+        why: fit.why,
+    })
 }
 
 fn same_language(a: &str, b: &str) -> bool {
@@ -196,27 +200,38 @@ fn same_language(a: &str, b: &str) -> bool {
 }
 
 /// Best first, near-duplicates once, at most `limit`.
-fn ranked(mut found: Vec<Candidate>, limit: usize) -> Vec<Passage> {
-    found.sort_by(|a, b| {
-        b.passage
-            .score
-            .total_cmp(&a.passage.score)
-            .then_with(|| a.passage.chunk_id.cmp(&b.passage.chunk_id))
-    });
-    let mut kept: Vec<Candidate> = Vec::new();
-    for candidate in found {
+fn ranked(mut found: Vec<Passage>, limit: usize) -> Vec<Passage> {
+    found.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.chunk_id.cmp(&b.chunk_id)));
+    let mut kept: Vec<(Passage, HashSet<String>)> = Vec::new();
+    for passage in found {
         if kept.len() >= limit {
             break;
         }
-        if !kept.iter().any(|other| overlap(&other.tokens, &candidate.tokens) >= DUPLICATE) {
-            kept.push(candidate);
+        let words = words_of(&passage);
+        if !kept.iter().any(|(_, others)| overlap(others, &words) >= DUPLICATE) {
+            kept.push((passage, words));
         }
     }
-    kept.into_iter().map(|candidate| candidate.passage).collect()
+    kept.into_iter().map(|(passage, _)| passage).collect()
+}
+
+/// The words of a passage, as they are written but for their case: enough to see that two are one.
+fn words_of(passage: &Passage) -> HashSet<String> {
+    [passage.title.as_str(), passage.section.as_deref().unwrap_or_default(), &passage.text]
+        .into_iter()
+        .flat_map(|text| text.split(|c: char| !c.is_alphanumeric()))
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of words")]
-fn overlap(a: &HashSet<u32>, b: &HashSet<u32>) -> f64 {
+fn overlap(a: &HashSet<String>, b: &HashSet<String>) -> f64 {
+    // Most have too different numbers of words to be the same.
+    let (fewer, more) = (a.len().min(b.len()), a.len().max(b.len()));
+    if (fewer as f64) < more as f64 * DUPLICATE {
+        return 0.0;
+    }
     let shared = a.intersection(b).count();
     shared as f64 / (a.len() + b.len() - shared).max(1) as f64
 }

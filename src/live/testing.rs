@@ -206,6 +206,7 @@ impl World {
         let turn = *c.holder.turn().expect("a turn is due");
         let leased = Event::TurnLeased { turn: turn.id, seen_attempt: turn.attempt };
         let gate = self.state.conversations.wire().gates.open(turn.id, turn.attempt + 1);
+        let gate = gate.expect("nobody else runs it");
         let now = self.commit(c.id, leased, "").await.conversation;
         gate.leased();
         Fence { epoch: now.epoch, turn: turn.id, attempt: turn.attempt + 1 }

@@ -3,8 +3,10 @@
 //! Invariant: loading the tokeniser (0.3 s, 45 MiB, once) never happens on an async thread: [`estimate`] starts it in the
 //! background and answers cautiously until it is there; [`warm`] waits for it.
 
-use std::sync::Once;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex, Once, PoisonError};
 
 /// What an unknown model may need more than `o200k`: the tokenisers of common open models need 5 to 30 % more on mixed
 /// text; 15 % is the middle, and [`Calibration`] corrects it from what the server reports.
@@ -21,11 +23,42 @@ pub fn count(text: &str) -> usize {
     tokens
 }
 
+/// Counts that were made before. Rules, passages and earlier messages come back turn after turn, and counting them costs
+/// more than the rest of a turn.
+static COUNTED: LazyLock<Counted> = LazyLock::new(Counted::default);
+
+/// How many counts are remembered before all are forgotten: half a megabyte of them.
+const MAX_COUNTED: usize = 16_384;
+
+#[derive(Default)]
+struct Counted {
+    /// Keyed by chance, so that nobody can write two texts that are taken for each other.
+    state: RandomState,
+    counts: Mutex<HashMap<u64, usize>>,
+}
+
+impl Counted {
+    fn of(&self, text: &str) -> usize {
+        let key = self.state.hash_one(text);
+        let counts = || self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = counts().get(&key).copied();
+        known.unwrap_or_else(|| {
+            let tokens = count(text);
+            let mut counts = counts();
+            if counts.len() >= MAX_COUNTED {
+                counts.clear();
+            }
+            counts.insert(key, tokens);
+            tokens
+        })
+    }
+}
+
 /// Tokens of a text without ever blocking: exact once the tokeniser is there, cautious until then.
 #[must_use]
 pub fn estimate(text: &str) -> usize {
     if is_loaded() {
-        return count(text);
+        return COUNTED.of(text);
     }
     LOADING.call_once(|| {
         let load = || {
@@ -137,11 +170,17 @@ impl TokenBudget {
         Self { limit: used + room, factor: whole.factor }
     }
 
+    /// Whether the texts fit together whatever they say: no token is shorter than a byte.
+    #[must_use]
+    pub fn surely_fits(&self, texts: &[&str]) -> bool {
+        texts.iter().map(|text| text.len()).sum::<usize>() <= self.limit
+    }
+
     /// Whether the texts fit together. No token is shorter than a byte, so texts whose bytes fit are not counted.
     #[must_use]
     pub fn fits(&self, texts: &[&str]) -> bool {
-        let bytes: usize = texts.iter().map(|text| text.len()).sum();
-        bytes <= self.limit || texts.iter().map(|text| self.cost(text)).sum::<usize>() <= self.limit
+        self.surely_fits(texts)
+            || texts.iter().map(|text| self.cost(text)).sum::<usize>() <= self.limit
     }
 
     /// The tokens a text costs in this budget.
@@ -171,6 +210,12 @@ impl<'a> Left<'a> {
     pub fn after(budget: &'a TokenBudget, fixed: &[&str]) -> Self {
         let used: usize = fixed.iter().map(|text| budget.cost(text)).sum();
         Self { budget, tokens: budget.limit().saturating_sub(used) }
+    }
+
+    /// Takes blocks that must be there in any case.
+    pub fn spend<'t>(&mut self, texts: impl Iterator<Item = &'t str>) {
+        let used: usize = texts.map(|text| self.budget.cost(text) + FENCE_TOKENS).sum();
+        self.tokens = self.tokens.saturating_sub(used);
     }
 
     /// Takes a block of these words if it fits.

@@ -191,7 +191,7 @@ impl Built {
         let turns = TurnWorker::new(
             conversations.clone(),
             state.minds.producer.clone(),
-            Arc::new(Published(db.clone())),
+            Arc::new(Published::new(db.clone())),
             config.turn.concurrent.get(),
             tasks.clone(),
             stop.clone(),

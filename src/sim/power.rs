@@ -159,11 +159,7 @@ impl Power {
                     *open = false;
                     (Verdict::Goes, (*units > 1).then_some(Sight::GroupCommitted))
                 }
-                "SAVEPOINT unit" => {
-                    *units += 1;
-                    (Verdict::Goes, None)
-                }
-                "RELEASE unit" | "ROLLBACK TO unit" => (Verdict::Goes, None),
+                "SAVEPOINT unit" | "RELEASE unit" | "ROLLBACK TO unit" => (Verdict::Goes, None),
                 _ if !inside && (away || chance.odds(often)) => {
                     (Verdict::Fails(io()), Some(Sight::ReadFailed))
                 }
@@ -172,6 +168,11 @@ impl Power {
                 }
                 _ if inside && text.starts_with("UPDATE conversation") && chance.odds(often) => {
                     (Verdict::Fails(DbError::Conflict), Some(Sight::Conflict))
+                }
+                // Every change of a conversation does it once.
+                _ if inside && text.starts_with("UPDATE conversation") => {
+                    *units += 1;
+                    (Verdict::Goes, None)
                 }
                 _ => (Verdict::Goes, None),
             }

@@ -225,8 +225,14 @@ impl World {
         node.tasks.spawn(jobs);
         let timers = Timers::new(conversations.clone());
         node.tasks.spawn(timers.run(stop.clone(), Pulse::default()));
-        let turns =
-            TurnWorker::new(conversations, producer, Arc::new(Published(db)), PLACES, tasks, stop);
+        let turns = TurnWorker::new(
+            conversations,
+            producer,
+            Arc::new(Published::new(db)),
+            PLACES,
+            tasks,
+            stop,
+        );
         node.tasks.spawn(turns.run(Pulse::default()));
         self.sim.note(&format!("node {place}.{life} started"));
         self.slot(place, |slot| slot.node = Some(Arc::clone(&node)));

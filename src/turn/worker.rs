@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,10 +19,10 @@ use super::produce::{Produced, Producer, Release};
 use super::record::Explained;
 use crate::clock::Timestamp;
 use crate::conversation::others::Item;
-use crate::conversation::store::{self, DueTurn, Part};
+use crate::conversation::store::{self, DueTurn, Part, TurnFacts};
 use crate::conversation::{
     Command, CommitError, Conversation, Conversations, Draft, Event, Evidence, Fence, HandoffCode,
-    Phase, Reply, TurnRecord, VisitorKey, Wire, Words,
+    Phase, Place, Reply, TakenTurn, TurnRecord, VisitorKey, Wire, Words,
 };
 use crate::db::DbError;
 use crate::health::Pulse;
@@ -48,6 +49,17 @@ pub trait SettingsSource: Send + Sync {
         workspace: WorkspaceId,
         assistant: AssistantId,
     ) -> Result<Option<Settings>, DbError>;
+
+    /// The same where the published version is known already: versions never change, so it may be remembered.
+    async fn version(
+        &self,
+        workspace: WorkspaceId,
+        assistant: AssistantId,
+        version: i64,
+    ) -> Result<Option<Settings>, DbError> {
+        let _known = version;
+        self.published(workspace, assistant).await
+    }
 }
 
 /// The turn worker of one process.
@@ -64,12 +76,24 @@ pub struct TurnWorker {
 /// What runs now, so that no turn is taken twice here and no workspace takes every place.
 struct Running {
     places: Arc<Semaphore>,
+    /// Due turns wait for a place.
+    crowded: Arc<AtomicBool>,
     turns: Mutex<HashMap<TurnId, WorkspaceId>>,
 }
 
 impl Running {
     fn with<T>(&self, f: impl FnOnce(&mut HashMap<TurnId, WorkspaceId>) -> T) -> T {
         f(&mut self.turns.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A place, if one is free. Otherwise whoever frees the next one says so.
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let place = || Arc::clone(&self.places).try_acquire_owned().ok();
+        place().or_else(|| {
+            self.crowded.store(true, Ordering::SeqCst);
+            // One may have become free before that was known.
+            place()
+        })
     }
 }
 
@@ -84,15 +108,20 @@ impl TurnWorker {
         tasks: TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
-        let running =
-            Arc::new(Running { places: Arc::new(Semaphore::new(places)), turns: Mutex::default() });
+        let running = Arc::new(Running {
+            places: Arc::new(Semaphore::new(places)),
+            crowded: Arc::default(),
+            turns: Mutex::default(),
+        });
         Self { conversations, producer, settings, running, tasks, shutdown }
     }
 
     /// Takes turns until shutdown. Running ones are then parked: their lease ends at once and another node takes them.
     pub async fn run(self, pulse: Pulse) {
         let wire = Arc::clone(self.conversations.wire());
-        while !self.shutdown.is_cancelled() {
+        let running = &self.running;
+        let mut taken = wire.desk.open(Arc::clone(&running.places), Arc::clone(&running.crowded));
+        'look: while !self.shutdown.is_cancelled() {
             pulse.beat();
             let wait = match self.take_due().await {
                 Ok(next) => next
@@ -103,13 +132,58 @@ impl TurnWorker {
                     POLL
                 }
             };
-            tokio::select! {
-                biased;
-                () = self.shutdown.cancelled() => break,
-                () = wire.turn_due.notified() => {}
-                () = tokio::time::sleep(wait) => {}
+            let again = tokio::time::sleep(wait);
+            tokio::pin!(again);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = self.shutdown.cancelled() => break 'look,
+                    // No more of them than there are places.
+                    Some(turn) = taken.next() => self.begin(turn),
+                    () = wire.turn_due.notified() => break,
+                    () = &mut again => break,
+                }
+                pulse.beat();
             }
         }
+        for turn in taken.close() {
+            self.park(turn.due(), turn.fence).await;
+        }
+    }
+
+    /// Runs a turn that the commit that made it due has leased.
+    fn begin(&self, turn: TakenTurn) {
+        let due = turn.due();
+        let TakenTurn { fence, conversation, facts, place } = turn;
+        self.running.with(|turns| turns.insert(due.turn, due.workspace));
+        let (worker, gate) = (self.clone(), place.gate().clone());
+        self.spawn(due, place, async move {
+            worker.attempt(due, fence, conversation, Some(facts), &gate).await?;
+            Ok(true)
+        });
+    }
+
+    /// Runs one try in its place; `run` says whether it has ended what it was for.
+    fn spawn(
+        &self,
+        due: DueTurn,
+        place: Place,
+        run: impl Future<Output = Result<bool, CommitError>> + Send + 'static,
+    ) {
+        let worker = self.clone();
+        let mut taken =
+            Taken { worker: self.clone(), turn: due.turn, place: Some(place), has_ended: false };
+        self.tasks.spawn(async move {
+            match run.await {
+                Ok(ended) => taken.has_ended = ended,
+                Err(error) => {
+                    tracing::warn!(turn.id = %due.turn, error = %error, "a turn could not be run");
+                    // It is still due: without a pause it would be taken again at once, and again.
+                    worker.pause().await;
+                }
+            }
+            drop(taken);
+        });
     }
 
     /// Starts every due turn there is a place for; returns when the next will be due.
@@ -121,7 +195,7 @@ impl TurnWorker {
         drop(conn);
         let mut waiting = false;
         for turn in self.fairly(due) {
-            let Ok(place) = Arc::clone(&self.running.places).try_acquire_owned() else {
+            let Some(place) = self.running.place() else {
                 waiting = true;
                 // Another node may have a place.
                 self.conversations.wire().others.tell(|| Item::Turns);
@@ -132,17 +206,16 @@ impl TurnWorker {
             if !fresh {
                 continue;
             }
-            let worker = self.clone();
-            let taken = Taken { worker: self.clone(), turn: turn.turn, place: Some(place) };
-            self.tasks.spawn(async move {
-                if let Err(error) = worker.one(turn).await {
-                    tracing::warn!(turn.id = %turn.turn, error = %error, "a turn could not be run");
-                    // It is still due: without a pause it would be taken again at once, and again.
-                    worker.pause().await;
-                }
-                drop(taken);
-            });
+            let gates = &self.conversations.wire().gates;
+            let Some(place) = Place::of(gates, turn.turn, turn.attempt + 1, place) else {
+                // A commit of this node is about to lease it.
+                self.running.with(|turns| turns.remove(&turn.turn));
+                continue;
+            };
+            let (worker, gate) = (self.clone(), place.gate().clone());
+            self.spawn(turn, place, async move { worker.one(turn, &gate).await });
         }
+        self.running.crowded.store(waiting, Ordering::SeqCst);
         // Turns that run here are not news; those that wait for a place wake us when one is free.
         Ok(next.filter(|at| !waiting && *at > now))
     }
@@ -169,16 +242,12 @@ impl TurnWorker {
         ranked.into_iter().map(|(_, turn)| turn).collect()
     }
 
-    /// Leases and runs one turn.
-    async fn one(&self, due: DueTurn) -> Result<(), CommitError> {
-        let gate = self.conversations.wire().gates.open(due.turn, due.attempt + 1);
-        match self.lease(due).await? {
-            Some((fence, conversation)) => {
-                gate.leased();
-                self.attempt(due, fence, conversation, &gate).await
-            }
-            None => Ok(()),
-        }
+    /// Leases and runs one turn. Returns whether it could be leased.
+    async fn one(&self, due: DueTurn, gate: &Gate) -> Result<bool, CommitError> {
+        let Some((fence, conversation)) = self.lease(due).await? else { return Ok(false) };
+        gate.leased();
+        self.attempt(due, fence, conversation, None, gate).await?;
+        Ok(true)
     }
 
     async fn lease(&self, due: DueTurn) -> Result<Option<(Fence, Conversation)>, CommitError> {
@@ -198,9 +267,10 @@ impl TurnWorker {
         due: DueTurn,
         fence: Fence,
         c: Conversation,
+        facts: Option<TurnFacts>,
         gate: &Gate,
     ) -> Result<(), CommitError> {
-        let plan = match self.plan(&c).await {
+        let plan = match self.plan(&c, facts).await {
             Ok(Some(plan)) => plan,
             Ok(None) => {
                 let event =
@@ -274,10 +344,18 @@ impl TurnWorker {
         (failed, explained)
     }
 
-    async fn plan(&self, c: &Conversation) -> Result<Option<Plan>, DbError> {
+    async fn plan(
+        &self,
+        c: &Conversation,
+        facts: Option<TurnFacts>,
+    ) -> Result<Option<Plan>, DbError> {
         let mut conn = self.conversations.db().read().await?;
-        let Some(facts) = store::turn_facts(&mut conn, c.workspace, c.id).await? else {
-            return Ok(None);
+        let facts = match facts {
+            Some(facts) => facts,
+            None => match store::turn_facts(&mut conn, c.workspace, c.id).await? {
+                Some(facts) => facts,
+                None => return Ok(None),
+            },
         };
         let part = Part::LastUpTo(c.seq);
         let mut thread =
@@ -289,9 +367,8 @@ impl TurnWorker {
             thread.extend(store::message(&mut conn, c.workspace, c.id, note).await?);
         }
         drop(conn);
-        let Some(settings) = self.settings.published(c.workspace, facts.assistant).await? else {
-            return Ok(None);
-        };
+        let published = self.settings.version(c.workspace, facts.assistant, facts.version);
+        let Some(settings) = published.await? else { return Ok(None) };
         let through = match c.holder.turn().map(|t| t.phase) {
             Some(Phase::Running { through, .. }) => through,
             Some(Phase::Due { .. }) | None => c.seq,
@@ -398,18 +475,20 @@ impl TurnWorker {
 struct Taken {
     worker: TurnWorker,
     turn: TurnId,
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
+    has_ended: bool,
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        let wire = self.worker.conversations.wire();
-        // Before the turn may be taken again: its next try has a gate of its own.
-        wire.gates.forget(self.turn);
-        self.worker.running.with(|turns| turns.remove(&self.turn));
-        // Before anybody is woken: who wakes looks for a free place.
+        // Its gate goes with its place: the next try has a gate of its own.
         drop(self.place.take());
-        wire.turn_due.notify_one();
+        let running = &self.worker.running;
+        running.with(|turns| turns.remove(&self.turn));
+        // After all that: who wakes looks for a free place.
+        if !self.has_ended || running.crowded.load(Ordering::SeqCst) {
+            self.worker.conversations.wire().turn_due.notify_one();
+        }
     }
 }
 

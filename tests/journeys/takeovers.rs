@@ -295,7 +295,7 @@ async fn every_takeover_is_the_last_word(engine: Engine) {
     let worker = TurnWorker::new(
         conversations.clone(),
         state.minds.producer.clone(),
-        Arc::new(Published(conversations.db().clone())),
+        Arc::new(Published::new(conversations.db().clone())),
         CONVERSATIONS * 2,
         tasks.clone(),
         stop.clone(),

@@ -135,31 +135,61 @@ pub(in crate::conversation) fn snippet(message: &Message) -> Result<String, DbEr
     )
 }
 
-/// Appends to the log and returns the row's place in the feed.
-pub(in crate::conversation) async fn insert_event(
+/// Rows of the log that go in one statement.
+const EVENTS_AT_ONCE: usize = 3;
+
+macro_rules! insert_events {
+    ($($row:literal),*) => {
+        concat!(
+            "INSERT INTO event (workspace, conversation, at, seq, epoch, kind, actor_kind, actor, message, data) VALUES ",
+            $($row,)*
+            " RETURNING tx, feed"
+        )
+    };
+}
+
+/// Appends to the log, in order, and returns the last row's place in the feed.
+pub(in crate::conversation) async fn insert_events(
     conn: &mut Conn,
     c: &Conversation,
-    logged: &Logged,
+    events: &[Logged],
 ) -> Result<Cursor, DbError> {
-    let stored =
-        serde_json::to_value(&logged.record).map_err(|e| DbError::Broken(format!("event: {e}")))?;
-    let kind = stored.get("kind").and_then(|k| k.as_str()).unwrap_or_default().to_owned();
-    let data = stored.get("data").map_or_else(|| "{}".to_owned(), ToString::to_string);
-    let (tx, feed): (i64, i64) = sql("INSERT INTO event (workspace, conversation, seq, epoch, kind, actor_kind, actor, message, data, at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING tx, feed")
-        .bind(c.workspace)
-        .bind(c.id)
-        .bind(logged.seq)
-        .bind(logged.epoch)
-        .bind(kind)
-        .bind(logged.actor.kind())
-        .bind(logged.actor.id())
-        .bind(logged.record.message())
-        .bind(data)
-        .bind(logged.at)
-        .one(conn)
-        .await?;
-    Ok(Cursor { tx, feed })
+    let mut last = Cursor::default();
+    for some in events.chunks(EVENTS_AT_ONCE) {
+        let text = match some.len() {
+            1 => insert_events!("($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"),
+            2 => insert_events!(
+                "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10), ",
+                "($1, $2, $3, $11, $12, $13, $14, $15, $16, $17)"
+            ),
+            _ => insert_events!(
+                "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10), ",
+                "($1, $2, $3, $11, $12, $13, $14, $15, $16, $17), ",
+                "($1, $2, $3, $18, $19, $20, $21, $22, $23, $24)"
+            ),
+        };
+        // All events of a step are of one moment.
+        let at = some.first().map(|logged| logged.at);
+        let mut query = sql(text).bind(c.workspace).bind(c.id).bind(at);
+        for logged in some {
+            let stored = serde_json::to_value(&logged.record)
+                .map_err(|e| DbError::Broken(format!("event: {e}")))?;
+            let kind = stored.get("kind").and_then(|k| k.as_str()).unwrap_or_default().to_owned();
+            let data = stored.get("data").map_or_else(|| "{}".to_owned(), ToString::to_string);
+            query = query
+                .bind(logged.seq)
+                .bind(logged.epoch)
+                .bind(kind)
+                .bind(logged.actor.kind())
+                .bind(logged.actor.id())
+                .bind(logged.record.message())
+                .bind(data);
+        }
+        let places: Vec<(i64, i64)> = query.all(conn).await?;
+        let newest = places.into_iter().map(|(tx, feed)| Cursor { tx, feed }).max();
+        last = newest.unwrap_or(last);
+    }
+    Ok(last)
 }
 
 /// Stores a message.

@@ -26,7 +26,7 @@ use crate::ids::ChunkId;
 
 use super::index::{
     BaseKey, Degraded, FUSED_HITS, Found, Health, IndexError, IndexQuery, Reader, Reading, Source,
-    Statistics, VectorIndex,
+    Statistics, TokenCounts, VectorIndex,
 };
 use super::memory::{MemoryIndex, Snapshot};
 use super::rank::{self, Place, Ranked};
@@ -330,6 +330,10 @@ impl QdrantReading {
 impl Reading for QdrantReading {
     fn statistics(&self, reader: Reader, tokens: &[u32]) -> Statistics {
         self.words.statistics(reader, tokens)
+    }
+
+    fn counts(&self, chunk: ChunkId, tokens: &[u32]) -> Option<TokenCounts> {
+        self.words.counts(chunk, tokens)
     }
 
     async fn search(&self, query: &IndexQuery<'_>) -> Result<Found, IndexError> {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Persona, Said, Scene, Shed, fit, line, newest_first, question};
 use crate::conversation::{PublicMessage, ReturnNote};
 use crate::knowledge::PublicPassage;
-use crate::model::prompt::{PromptContext, PromptError, Prompts};
+use crate::model::prompt::{PromptContext, PromptError, Prompts, Rendered};
 use crate::model::tokens::{Left, TokenBudget};
 use crate::model::{ChatRequest, Material, MaterialPassage, Task};
 
@@ -103,11 +103,11 @@ impl AnswerPrompt {
         prompts: &Prompts,
         budget: &TokenBudget,
     ) -> Result<(ChatRequest, Shed), PromptError> {
-        let (view, shed) = self.fitted(prompts, budget)?;
+        let (view, rendered, shed) = self.fitted(prompts, budget)?;
         let material = self.material(&view);
         let request = ChatRequest {
             task: Task::Answer,
-            messages: prompts.render(&view)?.into_messages(),
+            messages: rendered.into_messages(),
             schema: None,
             max_output_tokens: ANSWER_TOKENS,
             temperature: TEMPERATURE,
@@ -120,14 +120,15 @@ impl AnswerPrompt {
         &self,
         prompts: &Prompts,
         budget: &TokenBudget,
-    ) -> Result<(AnswerView, Shed), PromptError> {
+    ) -> Result<(AnswerView, Rendered, Shed), PromptError> {
         let whole = self.view();
         if self.history.len() <= RECENT_MESSAGES {
             let rendered = prompts.render(&whole)?;
-            if budget.fits(&[&rendered.system, &rendered.context]) {
-                return Ok((whole, Shed::default()));
+            if budget.surely_fits(&[&rendered.system, &rendered.context]) {
+                return Ok((whole, rendered, Shed::default()));
             }
         }
+        // Part by part: most parts were counted in an earlier turn, the whole never.
         let mut view = AnswerView {
             passages: Vec::new(),
             history: Vec::new(),
@@ -142,8 +143,8 @@ impl AnswerPrompt {
         view.unanswered = whole.unanswered;
         shed.truncated = fit::truncate(&mut view.unanswered, room, budget);
 
-        let fixed = prompts.render(&view)?;
-        let mut left = Left::after(budget, &[&fixed.system, &fixed.context]);
+        let mut left = Left::after(budget, &[&bare.system, &bare.context]);
+        left.spend(view.unanswered.iter().map(|said| said.text.as_str()));
         for passage in whole.passages {
             if left.take(&passage.text) {
                 view.passages.push(passage);
@@ -157,7 +158,8 @@ impl AnswerPrompt {
         view.history = newer.to_vec();
         view.summary = fit::digest(older, &mut left);
         shed.messages = self.history.iter().take(older.len()).map(PublicMessage::id).collect();
-        Ok((view, shed))
+        let rendered = prompts.render(&view)?;
+        Ok((view, rendered, shed))
     }
 
     fn view(&self) -> AnswerView {

@@ -8,7 +8,7 @@ use super::{Said, Scene, Shed, fit, line, newest_first, question};
 use crate::conditions::{WordedCondition, fold};
 use crate::conversation::{PublicMessage, ReturnNote};
 use crate::ids::MessageId;
-use crate::model::prompt::{PromptContext, PromptError, Prompts};
+use crate::model::prompt::{PromptContext, PromptError, Prompts, Rendered};
 use crate::model::tokens::{Left, TokenBudget};
 use crate::model::{ChatRequest, Material, ModelError, Task, json};
 
@@ -94,7 +94,7 @@ impl JudgePrompt {
         prompts: &Prompts,
         budget: &TokenBudget,
     ) -> Result<(ChatRequest, Shed), PromptError> {
-        let (view, shed) = self.fitted(prompts, budget)?;
+        let (view, rendered, shed) = self.fitted(prompts, budget)?;
         let shown = self.earlier.len() - view.earlier.len();
         let earlier = self.earlier.iter().skip(shown).map(|message| line(message, false));
         let unanswered = self.unanswered.iter().map(|message| line(message, true));
@@ -108,7 +108,7 @@ impl JudgePrompt {
         };
         let request = ChatRequest {
             task: Task::Judge,
-            messages: prompts.render(&view)?.into_messages(),
+            messages: rendered.into_messages(),
             schema: prompts.schema(Task::Judge),
             max_output_tokens: JUDGE_TOKENS,
             temperature: 0.0,
@@ -121,25 +121,27 @@ impl JudgePrompt {
         &self,
         prompts: &Prompts,
         budget: &TokenBudget,
-    ) -> Result<(JudgeView, Shed), PromptError> {
+    ) -> Result<(JudgeView, Rendered, Shed), PromptError> {
         let whole = self.view();
         let rendered = prompts.render(&whole)?;
-        if budget.fits(&[&rendered.system, &rendered.context]) {
-            return Ok((whole, Shed::default()));
+        if budget.surely_fits(&[&rendered.system, &rendered.context]) {
+            return Ok((whole, rendered, Shed::default()));
         }
+        // Part by part: most parts were counted in an earlier turn, the whole never.
         let mut view = JudgeView { earlier: Vec::new(), unanswered: Vec::new(), ..whole.clone() };
         let bare = prompts.render(&view)?;
         let room =
             budget.limit().saturating_sub(budget.cost(&bare.system) + budget.cost(&bare.context));
         view.unanswered = whole.unanswered;
         let truncated = fit::truncate(&mut view.unanswered, room, budget);
-        let fixed = prompts.render(&view)?;
-        let mut left = Left::after(budget, &[&fixed.system, &fixed.context]);
+        let mut left = Left::after(budget, &[&bare.system, &bare.context]);
+        left.spend(view.unanswered.iter().map(|said| said.text.as_str()));
         let kept = left.take_newest(newest_first(&whole.earlier));
         let shed = whole.earlier.len() - kept;
         view.earlier = whole.earlier[shed..].to_vec();
         let messages = self.earlier.iter().take(shed).map(PublicMessage::id).collect();
-        Ok((view, Shed { passages: Vec::new(), messages, truncated }))
+        let rendered = prompts.render(&view)?;
+        Ok((view, rendered, Shed { passages: Vec::new(), messages, truncated }))
     }
 
     fn view(&self) -> JudgeView {

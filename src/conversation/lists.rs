@@ -10,7 +10,9 @@ mod turns;
 use sqlx::FromRow;
 
 pub use alarms::{AlarmReader, OpenAlarm, alarm, alarms};
-pub use feed::{Fed, committed_after, feed_after, feed_now, moved_between, untold_before};
+pub use feed::{
+    Fed, committed_after, feed_after, feed_now, first_after, moved_between, settled_everywhere,
+};
 pub use turns::{Explained, RECORDS_AT_ONCE, turn, turn_records};
 
 use super::events::Evidence;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::pump::{Out, Pump};
 use super::viewers::Viewers;
 use crate::app::AppState;
+use crate::conversation::Cursor;
 use crate::ids::{AgentId, ContactId, ConversationId, NodeId, WorkspaceId};
 
 /// Frames kept for the slowest socket; beyond that it is dropped and resumes.
@@ -42,7 +43,15 @@ pub enum Told {
 struct Feed {
     out: broadcast::Sender<Arc<Out>>,
     told: mpsc::UnboundedSender<Told>,
-    started: watch::Receiver<bool>,
+    place: watch::Receiver<Option<Cursor>>,
+}
+
+/// A feed that was joined.
+pub(super) struct Joined {
+    /// What it tells from now on.
+    pub(super) frames: broadcast::Receiver<Arc<Out>>,
+    /// All of it stands above this place.
+    pub(super) place: Cursor,
 }
 
 /// The feeds of every workspace with a socket open on this node.
@@ -84,44 +93,51 @@ impl Feeds {
         })
     }
 
-    /// Hears a workspace from now on: what is read after this, and what is heard, leave no gap between them.
-    pub async fn join(
-        &self,
-        state: &AppState,
-        workspace: WorkspaceId,
-    ) -> broadcast::Receiver<Arc<Out>> {
-        let (receiver, mut started) = self.subscribe(state, workspace);
-        // A feed tells what comes after the place it starts from. It ends before it has one only at shutdown.
-        let _stopping = started.wait_for(|started| *started).await;
-        receiver
+    /// Hears a workspace from now on: what is read after this, and what is heard, leave no gap between them. None if the
+    /// process stops first.
+    pub(super) async fn join(&self, state: &AppState, workspace: WorkspaceId) -> Option<Joined> {
+        loop {
+            let (place, frames, mut begins) = self.with_feed(state, workspace, |feed| {
+                // The place first: what is told between the two stands above it.
+                let place = *feed.place.borrow();
+                (place, feed.out.subscribe(), feed.place.clone())
+            });
+            if let Some(place) = place {
+                return Some(Joined { frames, place });
+            }
+            // The feed has just begun, and ends if nobody waits for it.
+            begins.wait_for(Option::is_some).await.ok()?;
+        }
     }
 
-    fn subscribe(
+    /// The feed of a workspace, found or begun.
+    fn with_feed<T>(
         &self,
         state: &AppState,
         workspace: WorkspaceId,
-    ) -> (broadcast::Receiver<Arc<Out>>, watch::Receiver<bool>) {
+        act: impl FnOnce(&Feed) -> T,
+    ) -> T {
         self.with(|feeds| {
-            if let Some(feed) = feeds.get(&workspace) {
-                return (feed.out.subscribe(), feed.started.clone());
-            }
-            let (out, receiver) = broadcast::channel(CAPACITY);
-            let (told, asked) = mpsc::unbounded_channel();
-            let heard = state.conversations.wire().agents.subscribe(workspace);
-            let pump = Pump::new(state, workspace, out.clone(), self.viewers.clone());
-            let (starts, started) = watch::channel(false);
-            let pumping = AssertUnwindSafe(pump.run(heard, asked, starts)).catch_unwind();
-            let all = Arc::clone(&state.feeds);
-            state.tasks.spawn(async move {
-                if pumping.await.is_err() {
-                    tracing::error!(error.code = "panicked", "the feed of a workspace starts over");
-                    // Its sockets end with it, come back, and resume on a feed that works.
-                    all.with(|feeds| feeds.remove(&workspace));
-                }
-            });
-            feeds.insert(workspace, Feed { out, told, started: started.clone() });
-            (receiver, started)
+            act(feeds.entry(workspace).or_insert_with(|| self.begin(state, workspace)))
         })
+    }
+
+    fn begin(&self, state: &AppState, workspace: WorkspaceId) -> Feed {
+        let out = broadcast::Sender::new(CAPACITY);
+        let (told, asked) = mpsc::unbounded_channel();
+        let heard = state.conversations.wire().agents.subscribe(workspace);
+        let pump = Pump::new(state, workspace, out.clone(), self.viewers.clone());
+        let place = pump.place();
+        let pumping = AssertUnwindSafe(pump.run(heard, asked)).catch_unwind();
+        let all = Arc::clone(&state.feeds);
+        state.tasks.spawn(async move {
+            if pumping.await.is_err() {
+                tracing::error!(error.code = "panicked", "the feed of a workspace starts over");
+                // Its sockets end with it, come back, and resume on a feed that works.
+                all.with(|feeds| feeds.remove(&workspace));
+            }
+        });
+        Feed { out, told, place }
     }
 
     /// Tells a workspace's sockets, if there are any.

@@ -1,11 +1,11 @@
 //! An agent's socket: their workspace's feed from a cursor on, and the half-written reply of the conversation they look at.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::{self, error::RecvError};
 
+use super::feed::Joined;
 use super::presence::Here;
 use super::pump::{Out, changed_frame};
 use super::rows::{AlarmView, RowView};
@@ -145,10 +145,10 @@ struct Listening<'a> {
     reader: AlarmReader,
     session: String,
     here: Here,
-    feed: broadcast::Receiver<Arc<Out>>,
+    feed: Joined,
     watched: Option<ConversationId>,
     drafts: Option<broadcast::Receiver<Live>>,
-    /// What was sent of each conversation while resuming: the feed may bring it once more.
+    /// What the client has of conversations of which the feed may bring it once more.
     sent: HashMap<ConversationId, u64>,
 }
 
@@ -176,6 +176,7 @@ impl<'a> Listening<'a> {
         }
         // Before anything is read: what is committed from here on is heard.
         let feed = state.feeds.join(state, owner.workspace).await;
+        let feed = feed.ok_or(Gone::Ended(Code::GoingAway))?;
         let here = Here::join(state, owner.workspace, owner.agent, session.presence);
         Ok(Self {
             state,
@@ -210,7 +211,7 @@ impl<'a> Listening<'a> {
                     Said::Ping => socket.send(&Frame::Pong).await?,
                     Said::Watch { conversation_id } => self.watch(socket, conversation_id).await?,
                 },
-                out = self.feed.recv() => match out {
+                out = self.feed.frames.recv() => match out {
                     Ok(out) => self.tell(socket, &out).await?,
                     Err(RecvError::Lagged(_)) => return Err(Gone::Ended(Code::TooSlow).into()),
                     Err(RecvError::Closed) => return Err(Gone::Ended(Code::GoingAway).into()),
@@ -260,8 +261,10 @@ impl<'a> Listening<'a> {
         let Ok(after) = cursor.parse::<Cursor>() else {
             return Ok(socket.send(&Frame::Resync { cursor: now.to_string() }).await?);
         };
-        // Also what is committed but not settled yet: the pump has told it to others and will not tell it again.
-        let fed = lists::committed_after(&mut conn, self.workspace, after, MAX_RESUME + 1).await?;
+        // Also what is committed but not settled yet: the pump has told it to others and will not tell it again. And what the
+        // client knows already, if the pump has not come so far: it will be told here, and not sent again.
+        let from = after.min(self.feed.place);
+        let fed = lists::committed_after(&mut conn, self.workspace, from, MAX_RESUME + 1).await?;
         drop(conn);
         // A place ahead of the feed is from before a restore: the client knows what no longer is.
         let lost = fed.len() > usize::try_from(MAX_RESUME).unwrap_or(usize::MAX) || after > now;
@@ -270,6 +273,10 @@ impl<'a> Listening<'a> {
         }
         let mut stretches: Vec<(ConversationId, u64, u64, Cursor)> = Vec::new();
         for (fed, settled) in fed {
+            if fed.cursor <= after {
+                self.has(fed.conversation, fed.seq);
+                continue;
+            }
             // A client never resumes from a place below which something may still appear.
             let place = if settled { fed.cursor } else { after.max(now.min(fed.cursor)) };
             match stretches.iter_mut().find(|stretch| stretch.0 == fed.conversation) {
@@ -306,10 +313,16 @@ impl<'a> Listening<'a> {
         drop(conn);
         let found = changed_frame(self.state, self.workspace, id, &events, cursor).await?;
         let Some((frame, _)) = found else { return Ok(()) };
-        self.sent.insert(id, last);
+        self.has(id, last);
         let row = Box::new(frame.row_for(self.agent));
         let frame = Frame::Changed { cursor: cursor.to_string(), row, items: &frame.items };
         Ok(socket.send(&frame).await?)
+    }
+
+    /// The client has a conversation's events up to this one.
+    fn has(&mut self, id: ConversationId, through: u64) {
+        let sent = self.sent.entry(id).or_default();
+        *sent = through.max(*sent);
     }
 
     async fn tell(&mut self, socket: &mut Socket, out: &Out) -> Result<(), Ended> {
@@ -318,8 +331,11 @@ impl<'a> Listening<'a> {
                 if changed.only.is_some_and(|only| only != self.agent) {
                     return Ok(());
                 }
-                let sent = self.sent.get(&changed.row.body.id).copied().unwrap_or(0);
-                // Ascending by seq: what was sent while resuming stands at the front.
+                let sent = match self.sent.get(&changed.row.body.id) {
+                    Some(sent) if !changed.again => *sent,
+                    Some(_) | None => 0,
+                };
+                // Ascending by seq: what the client has stands at the front.
                 let from = changed.items.partition_point(|item| item.seq <= sent);
                 if from == changed.items.len() && !changed.items.is_empty() {
                     return Ok(());

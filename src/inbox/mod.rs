@@ -14,6 +14,7 @@ pub mod presence;
 mod pump;
 mod rows;
 mod timeline;
+mod told;
 mod turns;
 mod viewers;
 pub mod wire;
@@ -52,5 +53,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(alarms::acknowledge))
 }
 
+#[cfg(test)]
+mod order_tests;
 #[cfg(test)]
 mod tests;

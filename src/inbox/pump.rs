@@ -1,18 +1,24 @@
 //! What agents' sockets hear: the task behind one workspace's feed reads each row once and tells every socket.
 //!
 //! On SQLite a change's own place in the feed is exact, since one writer commits in feed order. On PostgreSQL commits are
-//! told as they come, this node's and those that others tell of, each conversation's in its order; only the reading of the
-//! feed below the oldest running transaction moves the cursor on, and it brings what nobody told.
+//! told as they come, this node's and those that others tell of; only the reading of the feed below the oldest running
+//! transaction moves the cursor on, and it brings what nobody told.
+//!
+//! Invariants: a socket is told each event of a conversation once, in the order of its numbers, from wherever it began
+//! ([`super::told`] is the only way out, and a mark moves on only when its frame is sent); everything at or below the cursor
+//! was told, or stood there when the feed began. So what fails costs time, and the next look goes on where it stopped.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::feed::Told;
 use super::rows::{self, AlarmView, RowView};
 use super::timeline::{items, may_have_been_read};
+use super::told::{AllNews, Marks, News};
 use super::viewers::Viewers;
 use super::wire::{self, Item, View};
 use crate::app::AppState;
@@ -35,12 +41,6 @@ const READ_AT_ONCE: u32 = 500;
 const COUNT_UNREAD: u32 = 100;
 /// How far back the end of a turn is looked for when its record is stored.
 const CANCELLED_WITHIN: u32 = 50;
-/// Events remembered as told before the feed had them: as many as commit while one transaction stays open. Beyond it, some
-/// are told twice.
-const MAX_EARLY: usize = 100_000;
-/// Conversations whose last told event is remembered.
-const MAX_TOLD: usize = 10_000;
-
 /// What a socket hears.
 #[derive(Debug)]
 pub enum Out {
@@ -71,6 +71,8 @@ pub struct Changed {
     pub items: Vec<Item>,
     /// Only for this agent.
     pub only: Option<AgentId>,
+    /// What was added was told before, and is told again with more words.
+    pub again: bool,
     marks: HashMap<AgentId, u64>,
     visitor_seqs: Vec<u64>,
 }
@@ -94,20 +96,15 @@ pub(super) struct Pump {
     workspace: WorkspaceId,
     out: broadcast::Sender<Arc<Out>>,
     viewers: Viewers,
+    /// Everything at or below it was told, or was there before.
     cursor: Cursor,
-    /// Told, and still above the cursor: the reading of the feed will meet them.
-    early: HashSet<(ConversationId, u64)>,
-    /// The last event told of a conversation.
-    told: HashMap<ConversationId, u64>,
-}
-
-/// What is to be told of one conversation.
-#[derive(Default)]
-struct News {
-    /// With their words.
-    events: Vec<Logged>,
-    /// To be read.
-    seqs: Vec<u64>,
+    /// Where those who join find the cursor; nothing until there is a place to start from.
+    place: watch::Sender<Option<Cursor>>,
+    marks: Marks,
+    /// Something of the feed could not be told yet.
+    is_behind: bool,
+    /// Something else could not be told: consoles have to read it themselves, once that is possible.
+    has_lost: bool,
 }
 
 impl Pump {
@@ -117,30 +114,36 @@ impl Pump {
         out: broadcast::Sender<Arc<Out>>,
         viewers: Viewers,
     ) -> Self {
-        let (state, cursor) = (state.clone(), Cursor::default());
-        Self { state, workspace, out, viewers, cursor, early: HashSet::new(), told: HashMap::new() }
+        Self {
+            state: state.clone(),
+            workspace,
+            out,
+            viewers,
+            cursor: Cursor::default(),
+            place: watch::Sender::new(None),
+            marks: Marks::default(),
+            is_behind: false,
+            has_lost: false,
+        }
+    }
+
+    /// How far the feed has come: a place at or below which it tells nothing any more.
+    pub(super) fn place(&self) -> watch::Receiver<Option<Cursor>> {
+        self.place.subscribe()
     }
 
     pub(super) async fn run(
         mut self,
         mut heard: broadcast::Receiver<Heard>,
         mut asked: mpsc::UnboundedReceiver<Told>,
-        starts: watch::Sender<bool>,
     ) {
-        let mut tick = tokio::time::interval(READ_EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tick = interval(READ_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if !self.begins(&mut tick).await {
+            return;
+        }
         loop {
-            if !*starts.borrow() {
-                // The place to start from; without the database there is nothing to tell either.
-                match self.now().await {
-                    Ok(cursor) => {
-                        self.cursor = self.cursor.max(cursor);
-                        starts.send_replace(true);
-                    }
-                    Err(error) => tracing::warn!(%error, "the feed of a workspace cannot start"),
-                }
-            }
-            let done = tokio::select! {
+            tokio::select! {
                 () = self.state.shutdown.cancelled() => return,
                 first = heard.recv() => match first {
                     Ok(first) => {
@@ -148,27 +151,48 @@ impl Pump {
                         while batch.len() < BATCH && let Ok(next) = heard.try_recv() {
                             batch.push(next);
                         }
-                        self.hear(batch).await
+                        self.hear(batch).await;
                     }
-                    Err(broadcast::error::RecvError::Lagged(_)) => self.resync().await,
+                    Err(broadcast::error::RecvError::Lagged(_)) => {
+                        (self.is_behind, self.has_lost) = (true, true);
+                        self.catch_up().await;
+                    }
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
-                Some(told) = asked.recv() => self.told(told).await,
+                Some(told) = asked.recv() => self.asked(told).await,
                 _ = tick.tick() => {
                     if self.state.feeds.end_if_unheard(self.workspace, &self.out) {
                         return;
                     }
-                    self.read().await
+                    self.catch_up().await;
                 }
-            };
-            if let Err(error) = done {
-                tracing::warn!(%error, "a workspace's feed fell behind");
-                // What was marked as told may not have been: above the cursor everything is told again, in order.
-                self.early.clear();
-                self.told.clear();
-                let _nobody = self.out.send(Arc::new(Out::Resync(self.cursor)));
             }
         }
+    }
+
+    /// Finds the place to start from; without the database there is nothing to tell either. `false` when it is over before.
+    async fn begins(&mut self, tick: &mut Interval) -> bool {
+        loop {
+            tokio::select! {
+                () = self.state.shutdown.cancelled() => return false,
+                _ = tick.tick() => {}
+            }
+            if self.state.feeds.end_if_unheard(self.workspace, &self.out) {
+                return false;
+            }
+            match self.now().await {
+                Ok(now) => {
+                    self.cursor = now;
+                    self.place.send_replace(Some(now));
+                    return true;
+                }
+                Err(error) => tracing::warn!(%error, "the feed of a workspace cannot start"),
+            }
+        }
+    }
+
+    async fn now(&self) -> Result<Cursor, DbError> {
+        lists::feed_now(&mut self.state.conversations.db().read().await?, self.workspace).await
     }
 
     fn tell(&self, out: Out) {
@@ -179,110 +203,130 @@ impl Pump {
         self.state.conversations.db().kind() == EngineKind::Postgres
     }
 
-    async fn now(&self) -> Result<Cursor, DbError> {
-        lists::feed_now(&mut self.state.conversations.db().read().await?, self.workspace).await
+    fn fell_behind(&mut self, error: &DbError) {
+        if !self.is_behind {
+            tracing::warn!(%error, "a workspace's feed fell behind");
+        }
+        self.is_behind = true;
     }
 
-    async fn resync(&mut self) -> Result<(), DbError> {
-        self.cursor = self.now().await?;
-        self.tell(Out::Resync(self.cursor));
-        Ok(())
+    fn lost(&mut self, error: &DbError) {
+        if !self.has_lost {
+            tracing::warn!(%error, "a workspace's feed lost a sign: its consoles will start over");
+        }
+        self.has_lost = true;
     }
 
-    /// Tells a batch: the changes of one conversation together, so that its row is read once. Only the last frame moves the
-    /// cursor on, since the frames before it may be all that a client got.
-    async fn hear(&mut self, batch: Vec<Heard>) -> Result<(), DbError> {
-        let mut news: Vec<(ConversationId, News)> = Vec::new();
+    /// Tells a batch: the changes of one conversation together, so that its row is read once.
+    async fn hear(&mut self, batch: Vec<Heard>) {
+        let mut news = AllNews::default();
         let mut newest = self.cursor;
         let mut others = Vec::new();
         for heard in batch {
             match heard {
                 Heard::Changed(change) => {
-                    let id = change.conversation.id;
-                    newest = newest.max(change.cursor);
-                    if self.is_postgres() && change.cursor <= self.cursor {
-                        continue;
+                    if let Some(last) = change.events.last()
+                        && change.cursor > self.cursor
+                    {
+                        newest = newest.max(change.cursor);
+                        news.add(change.conversation.id, last.seq, &change.events);
                     }
-                    let fresh = |event: &&Logged| self.is_early(id, event.seq);
-                    let events: Vec<Logged> = change.events.iter().filter(fresh).cloned().collect();
-                    of(&mut news, id).events.extend(events);
                 }
                 Heard::Moved(moved) => {
-                    if moved.cursor <= self.cursor {
-                        continue;
+                    if moved.cursor > self.cursor {
+                        news.add(moved.conversation, moved.seq, &[]);
                     }
-                    let id = moved.conversation;
-                    let seqs: Vec<u64> =
-                        (moved.from..=moved.seq).filter(|seq| self.is_early(id, *seq)).collect();
-                    of(&mut news, id).seqs.extend(seqs);
                 }
                 other => others.push(other),
             }
         }
-        let last = news.len().saturating_sub(1);
-        for (place, (id, found)) in news.into_iter().enumerate() {
-            if place == last && !self.is_postgres() {
-                self.cursor = newest;
-            }
-            self.tell_news(id, found).await?;
+        // Who could not tell something that stands below may not pass it.
+        let may_pass = !self.is_postgres() && !self.is_behind;
+        let place = if may_pass { newest } else { self.cursor };
+        if let Err(error) = self.tell_all(news, place).await {
+            self.fell_behind(&error);
         }
         for other in others {
-            self.other(other).await?;
+            if let Err(error) = self.other(other).await {
+                self.lost(&error);
+            }
+        }
+    }
+
+    /// Tells what is new; all that stands at or below `place` is told then. What does not read keeps nobody else waiting.
+    async fn tell_all(&mut self, news: AllNews, place: Cursor) -> Result<(), DbError> {
+        let ends = news.ends();
+        let last = ends.len().saturating_sub(1);
+        let mut broken = None;
+        for (which, (id, news)) in news.into_iter().enumerate() {
+            // Only the last frame moves a client on, since the frames before it may be all that it got.
+            let is_whole = which == last && broken.is_none();
+            let cursor = if is_whole { place } else { self.cursor };
+            match self.tell_news(id, news, cursor).await {
+                Err(error) if error.broken().is_some() => broken = Some(error),
+                told => told?,
+            }
+        }
+        if let Some(error) = broken {
+            return Err(error);
+        }
+        if place > self.cursor {
+            self.cursor = place;
+            self.place.send_replace(Some(place));
+            for (id, seq) in ends {
+                self.marks.pass(id, seq);
+            }
         }
         Ok(())
     }
 
-    /// Whether an event that stands above the cursor was not told yet; it counts as told from now on.
-    fn is_early(&mut self, conversation: ConversationId, seq: u64) -> bool {
-        if !self.is_postgres() {
-            return true;
+    /// Tells what is new of one conversation: all that follows what was told, in its order.
+    async fn tell_news(
+        &mut self,
+        id: ConversationId,
+        mut news: News,
+        cursor: Cursor,
+    ) -> Result<(), DbError> {
+        let Some(mut told) = self.told(id).await? else { return Ok(()) };
+        while told < news.through {
+            let events = match news.after(told) {
+                Some(events) => events,
+                None => self.events_after(id, told).await?,
+            };
+            let Some(last) = events.last().map(|event| event.seq) else { return Ok(()) };
+            let cursor = if last < news.through { self.cursor } else { cursor };
+            self.changed(id, &events, |frame| frame.cursor = cursor).await?;
+            self.marks.tell(id, last);
+            told = last;
         }
-        if self.early.len() >= MAX_EARLY {
-            self.early.clear();
-        }
-        self.early.insert((conversation, seq))
+        Ok(())
     }
 
-    /// Tells what is new of one conversation, in its order: also what stands before it and nobody told yet, since two nodes'
-    /// commits may be heard in the other order, and a node that has just died may have told nobody of its last.
-    async fn tell_news(&mut self, id: ConversationId, news: News) -> Result<(), DbError> {
-        let News { mut events, mut seqs } = news;
-        let first = events.iter().map(|event| event.seq).chain(seqs.iter().copied()).min();
-        if let Some(first) = first
-            && self.is_postgres()
-            && self.told.get(&id).is_none_or(|told| *told + 1 < first)
-        {
-            let mut conn = self.state.conversations.db().read().await?;
-            let place = self.cursor;
-            let before = lists::untold_before(&mut conn, self.workspace, id, first, place).await?;
-            drop(conn);
-            seqs.extend(before.into_iter().filter(|seq| self.early.insert((id, *seq))));
+    /// The last event of a conversation that was told or was there before; none if nothing stands above the cursor.
+    async fn told(&self, id: ConversationId) -> Result<Option<u64>, DbError> {
+        if let Some(told) = self.marks.told(id) {
+            return Ok(Some(told));
         }
-        if !seqs.is_empty() {
-            events.extend(self.events(id, &seqs).await?);
-        }
-        if events.is_empty() {
-            return Ok(());
-        }
-        events.sort_by_key(|event| event.seq);
-        self.remember(id, &events);
-        self.changed(id, &events, None).await
+        let mut conn = self.state.conversations.db().read().await?;
+        let first = lists::first_after(&mut conn, self.workspace, id, self.cursor).await?;
+        Ok(first.map(|first| first.saturating_sub(1)))
     }
 
-    fn remember(&mut self, id: ConversationId, events: &[Logged]) {
-        let Some(last) = events.last() else { return };
-        if self.told.len() >= MAX_TOLD {
-            self.told.clear();
+    /// Makes good what could not be told, and what nobody told.
+    async fn catch_up(&mut self) {
+        if self.is_behind || self.is_postgres() {
+            match self.read().await {
+                Ok(()) => self.is_behind = false,
+                Err(error) => return self.fell_behind(&error),
+            }
         }
-        let told = self.told.entry(id).or_default();
-        *told = (*told).max(last.seq);
+        if std::mem::take(&mut self.has_lost) {
+            self.tell(Out::Resync(self.cursor));
+        }
     }
 
-    /// PostgreSQL: reads the feed below the oldest running transaction, tells what was not told yet, moves the cursor on.
+    /// Reads the feed (on PostgreSQL below the oldest running transaction), tells what was not told yet, moves the cursor on.
     async fn read(&mut self) -> Result<(), DbError> {
-        if !self.is_postgres() {
-            return Ok(());
-        }
         loop {
             let mut conn = self.state.conversations.db().read().await?;
             let fed =
@@ -290,38 +334,20 @@ impl Pump {
             drop(conn);
             let Some(newest) = fed.last().map(|fed| fed.cursor) else { return Ok(()) };
             let may_be_more = fed.len() >= READ_AT_ONCE as usize / 2;
-            let mut missed: Vec<(ConversationId, News)> = Vec::new();
+            let mut news = AllNews::default();
             for fed in fed {
-                if !self.early.remove(&(fed.conversation, fed.seq)) {
-                    of(&mut missed, fed.conversation).seqs.push(fed.seq);
-                }
+                news.add(fed.conversation, fed.seq, &[]);
             }
-            let last = missed.len().saturating_sub(1);
-            for (place, (id, news)) in missed.into_iter().enumerate() {
-                let events = self.events(id, &news.seqs).await?;
-                if place == last {
-                    self.cursor = newest;
-                }
-                self.remember(id, &events);
-                self.changed(id, &events, None).await?;
-            }
-            self.cursor = newest;
+            self.tell_all(news, newest).await?;
             if !may_be_more {
                 return Ok(());
             }
         }
     }
 
-    async fn events(&self, id: ConversationId, seqs: &[u64]) -> Result<Vec<Logged>, DbError> {
-        let (Some(first), Some(last)) = (seqs.iter().min(), seqs.iter().max()) else {
-            return Ok(Vec::new());
-        };
+    async fn events_after(&self, id: ConversationId, told: u64) -> Result<Vec<Logged>, DbError> {
         let mut conn = self.state.conversations.db().read().await?;
-        let count = u32::try_from(last - first + 1).unwrap_or(u32::MAX);
-        let span = Span::After(first - 1);
-        let mut events = store::timeline(&mut conn, self.workspace, id, span, count).await?;
-        events.retain(|event| seqs.contains(&event.seq));
-        Ok(events)
+        store::timeline(&mut conn, self.workspace, id, Span::After(told), READ_AT_ONCE).await
     }
 
     /// Tells a conversation's row and what was added.
@@ -329,11 +355,11 @@ impl Pump {
         &self,
         id: ConversationId,
         events: &[Logged],
-        only: Option<AgentId>,
+        adjust: impl FnOnce(&mut Changed),
     ) -> Result<(), DbError> {
         let frame = changed_frame(&self.state, self.workspace, id, events, self.cursor).await?;
         let Some((mut frame, row)) = frame else { return Ok(()) };
-        frame.only = only;
+        adjust(&mut frame);
         self.tell(Out::Changed(Box::new(frame)));
         for event in events {
             if let Record::AlarmRaised { alarm, step, recipient, .. } = &event.record {
@@ -355,7 +381,7 @@ impl Pump {
         Ok(())
     }
 
-    async fn other(&mut self, heard: Heard) -> Result<(), DbError> {
+    async fn other(&self, heard: Heard) -> Result<(), DbError> {
         match heard {
             Heard::Changed(_) | Heard::Moved(_) => {}
             Heard::Artifact { conversation, artifact } => {
@@ -385,7 +411,7 @@ impl Pump {
 
     /// Tells the end of a cancelled turn again, now with what may have been read of it: its worker stops, and stores that,
     /// only after the cancellation was told.
-    async fn explained(&mut self, id: ConversationId, turn: TurnId) -> Result<(), DbError> {
+    async fn explained(&self, id: ConversationId, turn: TurnId) -> Result<(), DbError> {
         let mut conn = self.state.conversations.db().read().await?;
         let span = Span::Before(u64::MAX);
         let mut events =
@@ -394,18 +420,30 @@ impl Pump {
         events.retain(
             |event| matches!(event.record, Record::TurnCancelled { turn: ended, .. } if ended == turn),
         );
-        // Another node may say this before what stands before it is told here.
-        for event in &events {
-            self.is_early(id, event.seq);
+        // One that is not told yet will be told with it.
+        let told = self.told(id).await?.unwrap_or(u64::MAX);
+        events.retain(|event| event.seq <= told);
+        if events.is_empty() {
+            return Ok(());
         }
-        self.tell_news(id, News { events, seqs: Vec::new() }).await
+        self.changed(id, &events, |frame| frame.again = true).await
     }
 
-    async fn told(&mut self, told: Told) -> Result<(), DbError> {
+    async fn asked(&mut self, told: Told) {
+        let done = match told {
+            Told::Look => return self.catch_up().await,
+            other => self.sign(other).await,
+        };
+        if let Err(error) = done {
+            self.lost(&error);
+        }
+    }
+
+    async fn sign(&self, told: Told) -> Result<(), DbError> {
         match told {
-            Told::Look => self.read().await,
+            Told::Look => Ok(()),
             Told::Read { agent, conversation } => {
-                self.changed(conversation, &[], Some(agent)).await
+                self.changed(conversation, &[], |frame| frame.only = Some(agent)).await
             }
             Told::Contact(contact) => self.contact(contact).await,
             Told::Viewers(conversation) => {
@@ -427,22 +465,10 @@ impl Pump {
         let conversations = lists::of_contact(&mut conn, self.workspace, contact).await?;
         drop(conn);
         for id in conversations {
-            self.changed(id, &[], None).await?;
+            self.changed(id, &[], |_| {}).await?;
         }
         Ok(())
     }
-}
-
-/// What is to be told of a conversation, found or made.
-fn of(news: &mut Vec<(ConversationId, News)>, id: ConversationId) -> &mut News {
-    let place = match news.iter().position(|(known, _)| *known == id) {
-        Some(place) => place,
-        None => {
-            news.push((id, News::default()));
-            news.len() - 1
-        }
-    };
-    &mut news[place].1
 }
 
 /// The frame of a conversation, with its row as read.
@@ -469,6 +495,7 @@ pub(super) async fn changed_frame(
         row: rows::row(&row, &directory, online),
         items: items(&view, events, &read)?,
         only: None,
+        again: false,
         marks,
         visitor_seqs,
     };

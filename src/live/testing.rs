@@ -200,6 +200,20 @@ impl World {
         self.state.conversations.commit(command).await.expect("commits")
     }
 
+    /// The door of another node on the same database: nobody here is told what it commits.
+    pub(crate) fn elsewhere(&self) -> Conversations {
+        let here = &self.state.conversations;
+        Conversations::new(here.db().clone(), here.clock().clone(), Ids, Arc::default())
+    }
+
+    /// A note of the agent, through this door.
+    pub(crate) async fn notes(&self, door: &Conversations, id: ConversationId) -> Committed {
+        let event = Event::AgentNotes { agent: self.agent.agent, message: Ids.fresh() };
+        let words = Words { text: "A note".to_owned(), ..Words::default() };
+        let command = Command::new(self.agent.workspace, id, event).with_words(words);
+        door.commit(command).await.expect("commits")
+    }
+
     /// Lets the due turn run: returns the fence it runs under.
     pub(crate) async fn turn_runs(&self, c: &Conversation) -> Fence {
         self.state.access.clock.advance(Duration::from_secs(1));

@@ -6,6 +6,7 @@
 //! One minute; `BATON_TEST_CHAOS_SECONDS` makes it longer.
 
 mod clients;
+mod crashed;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -400,23 +401,19 @@ async fn two_nodes_are_killed_and_the_database_restarts_and_nothing_is_lost() {
         .with_delays(Duration::from_millis(20), Duration::from_millis(4));
     let script = Script::instant().with(baton::model::scripted::Rule::always(paced));
     let model = ScriptedServer::start(script).await.expect("starts a model");
-    let config = configuration_at(&cluster.url(), &model);
-    let built = server::build(&config, &Extras::default()).await.expect("builds");
-    let business = found(&built.state, "Tanah Tinggi Coffee", &Setup::default()).await;
-    built.state.conversations.db().close().await;
-    drop(built);
+    let business = opened(&cluster, &model).await;
     let (url, base) = (cluster.url(), model.base_url());
     let mut nodes: Vec<Node> =
         ["one", "two"].map(|name| Node::new(&url, &base, folder.path(), name)).into();
     for node in &mut nodes {
         node.tend();
     }
-    both_ready(&nodes).await;
+    all_ready(&nodes).await;
     let balancer = Balancer::start(nodes.iter().map(|node| node.address).collect()).await;
     let people = People::arrive(&business, &balancer.origin).await;
     people.work();
     let faults = break_things(&mut nodes, &cluster, length).await;
-    both_ready(&nodes).await;
+    all_ready(&nodes).await;
     people.rest().await;
     let db = Db::open(&url).await.expect("opens the database");
     let counts = judge(&people, &db, business.workspace).await;
@@ -446,11 +443,6 @@ async fn two_nodes_are_killed_and_the_database_restarts_and_nothing_is_lost() {
     ));
     let logs: Vec<String> =
         ["one", "two"].map(|name| tail(&folder.path().join(format!("{name}.log")))).into();
-    // Known and open: about every other run one agent's console hears one event of a conversation after its successor (it is sorted
-    // by number there). `make soak` demands it; everything else is demanded always.
-    let strict = std::env::var_os("BATON_TEST_CHAOS_STRICT").is_some();
-    let wrong: Vec<String> =
-        wrong.into_iter().filter(|what| strict || !what.starts_with("reordered: ")).collect();
     assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), logs.join("\n---\n"));
     assert!(broken.is_empty(), "the laws are broken:\n{broken:#?}");
     let kills = (length.as_secs() + KILL_EVERY.as_secs() / 2) / KILL_EVERY.as_secs();
@@ -460,12 +452,21 @@ async fn two_nodes_are_killed_and_the_database_restarts_and_nothing_is_lost() {
     drop(cluster);
 }
 
-/// Waits until both nodes serve and hear each other.
-async fn both_ready(nodes: &[Node]) {
+/// A business on a database that nobody uses yet.
+async fn opened(cluster: &Cluster, model: &ScriptedServer) -> Business {
+    let config = configuration_at(&cluster.url(), model);
+    let built = server::build(&config, &Extras::default()).await.expect("builds");
+    let business = found(&built.state, "Tanah Tinggi Coffee", &Setup::default()).await;
+    built.state.conversations.db().close().await;
+    business
+}
+
+/// Waits until all nodes serve and hear each other.
+async fn all_ready(nodes: &[Node]) {
     let http = http_without_memory();
     for node in nodes {
         let address = format!("http://{}/ready", node.address);
-        eventually("both nodes to be ready", || async {
+        eventually("every node to be ready", || async {
             let answer = http.get(&address).send().await.map_err(|error| error.to_string())?;
             let ready: Value = answer.json().await.map_err(|error| error.to_string())?;
             let fine = ready["ready"] == true && ready["bridge"] == "ok";

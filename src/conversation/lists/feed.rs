@@ -7,9 +7,27 @@ use crate::db::{Conn, DbError, EngineKind, sql};
 use crate::guard::Guard;
 use crate::ids::{ConversationId, WorkspaceId};
 
-/// Everything after a place.
-const EVERYTHING: &str = "SELECT tx, feed, conversation, seq FROM event
-     WHERE workspace = $1 AND tx >= $2 AND (tx > $2 OR feed > $3) ORDER BY tx, feed LIMIT $4";
+/// Events after a place, in feed order.
+macro_rules! after {
+    ($which:literal) => {
+        concat!(
+            "SELECT tx, feed, conversation, seq FROM event WHERE workspace = $1 AND (tx, feed) > ($2, $3)",
+            $which,
+            " ORDER BY tx, feed LIMIT $4"
+        )
+    };
+}
+
+/// The place of the last event.
+macro_rules! last {
+    ($which:literal) => {
+        concat!(
+            "SELECT tx, feed FROM event WHERE workspace = $1",
+            $which,
+            " ORDER BY tx DESC, feed DESC LIMIT 1"
+        )
+    };
+}
 
 /// An event of the feed, without its words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,14 +53,9 @@ pub async fn feed_after(
 ) -> Result<Vec<Fed>, DbError> {
     let text = match conn.kind() {
         EngineKind::Postgres if !Guard::FeedHorizon.is_broken() => {
-            "SELECT tx, feed, conversation, seq FROM event
-             WHERE workspace = $1 AND tx >= $2 AND (tx > $2 OR feed > $3)
-                AND tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint ORDER BY tx, feed LIMIT $4"
+            after!(" AND tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
         }
-        EngineKind::Sqlite | EngineKind::Postgres => {
-            "SELECT tx, feed, conversation, seq FROM event
-             WHERE workspace = $1 AND tx >= $2 AND (tx > $2 OR feed > $3) ORDER BY tx, feed LIMIT $4"
-        }
+        EngineKind::Sqlite | EngineKind::Postgres => after!(""),
     };
     let rows: Vec<(i64, i64, String, i64)> =
         sql(text).bind(workspace).bind(after.tx).bind(after.feed).bind(limit).all(conn).await?;
@@ -71,11 +84,13 @@ pub async fn moved_between(
 ) -> Result<Vec<Moved>, DbError> {
     let rows: Vec<(String, String, String, i64, i64, i64)> =
         sql("SELECT id, inbox, contact, seq, public_seq, epoch FROM conversation WHERE workspace = $1 AND id IN (
-                SELECT conversation FROM event WHERE workspace = $1 AND tx >= $2 AND (tx > $2 OR feed > $3) AND tx <= $4)")
+                SELECT conversation FROM event WHERE workspace = $1 AND (tx, feed) > ($2, $3)
+                    AND (tx, feed) <= ($4, $5))")
             .bind(workspace)
             .bind(after.tx)
             .bind(after.feed)
             .bind(through.tx)
+            .bind(through.feed)
             .all(conn)
             .await?;
     rows.into_iter()
@@ -109,7 +124,7 @@ pub async fn committed_after(
     limit: u32,
 ) -> Result<Vec<(Fed, bool)>, DbError> {
     let now = feed_now(conn, workspace).await?;
-    let rows: Vec<(i64, i64, String, i64)> = sql(EVERYTHING)
+    let rows: Vec<(i64, i64, String, i64)> = sql(after!(""))
         .bind(workspace)
         .bind(after.tx)
         .bind(after.feed)
@@ -127,55 +142,61 @@ fn fed((tx, feed, conversation, seq): (i64, i64, String, i64)) -> Result<Fed, Db
     })
 }
 
-/// The place in the feed below which everything is readable now.
+/// The place of the last event below which everything is readable, now and later.
+///
+/// It is the place of something stored. The number of a transaction alone would not do: a PostgreSQL server that crashes
+/// hands out once more the numbers of those that left nothing on the disk, and what is written under them then would stand
+/// below the place.
 ///
 /// # Errors
 /// When the database is away.
 pub async fn feed_now(conn: &mut Conn, workspace: WorkspaceId) -> Result<Cursor, DbError> {
-    match conn.kind() {
-        EngineKind::Sqlite => {
-            let (feed,): (Option<i64>,) =
-                sql("SELECT max(feed) FROM event WHERE workspace = $1 AND tx = 0")
-                    .bind(workspace)
-                    .one(conn)
-                    .await?;
-            Ok(Cursor { tx: 0, feed: feed.unwrap_or(0) })
+    let text = match conn.kind() {
+        EngineKind::Postgres if !Guard::FeedHorizon.is_broken() => {
+            last!(" AND tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
         }
-        EngineKind::Postgres => {
-            let text = if Guard::FeedHorizon.is_broken() {
-                "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-            } else {
-                "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
-            };
-            let (xmin,): (i64,) = sql(text).one(conn).await?;
-            Ok(Cursor { tx: xmin - 1, feed: i64::MAX })
-        }
-    }
+        EngineKind::Sqlite | EngineKind::Postgres => last!(""),
+    };
+    let last: Option<(i64, i64)> = sql(text).bind(workspace).optional(conn).await?;
+    Ok(last.map_or_else(Cursor::default, |(tx, feed)| Cursor { tx, feed }))
 }
 
-/// Events of a conversation before one of them that stand above a place in the feed: none, unless two nodes' commits were
-/// told in the other order.
+/// A place below which everything of every workspace is readable. It may lag behind what [`feed_now`] says of one of them.
 ///
 /// # Errors
 /// When the database is away.
-pub async fn untold_before(
+pub async fn settled_everywhere(conn: &mut Conn) -> Result<Cursor, DbError> {
+    let text = match conn.kind() {
+        // Not above something stored, for the same reason.
+        EngineKind::Postgres => {
+            "SELECT LEAST(tx, pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1), CAST(0 AS BIGINT) FROM event
+             ORDER BY feed DESC LIMIT 1"
+        }
+        EngineKind::Sqlite => "SELECT tx, feed FROM event ORDER BY feed DESC LIMIT 1",
+    };
+    let last: Option<(i64, i64)> = sql(text).optional(conn).await?;
+    Ok(last.map_or_else(Cursor::default, |(tx, feed)| Cursor { tx, feed }))
+}
+
+/// The first event of a conversation that stands above a place in the feed.
+///
+/// # Errors
+/// When the database is away.
+pub async fn first_after(
     conn: &mut Conn,
     workspace: WorkspaceId,
     conversation: ConversationId,
-    before: u64,
     place: Cursor,
-) -> Result<Vec<u64>, DbError> {
-    let rows: Vec<(i64,)> = sql("SELECT seq FROM event
-         WHERE workspace = $1 AND conversation = $2 AND seq < $3 AND tx >= $4 AND (tx > $4 OR feed > $5)
-         ORDER BY seq")
-        .bind(workspace)
-        .bind(conversation)
-        .bind(before)
-        .bind(place.tx)
-        .bind(place.feed)
-        .all(conn)
-        .await?;
-    Ok(rows.into_iter().map(|(seq,)| unsigned(seq)).collect())
+) -> Result<Option<u64>, DbError> {
+    let (first,): (Option<i64>,) = sql("SELECT min(seq) FROM event
+         WHERE workspace = $1 AND conversation = $2 AND (tx, feed) > ($3, $4)")
+    .bind(workspace)
+    .bind(conversation)
+    .bind(place.tx)
+    .bind(place.feed)
+    .one(conn)
+    .await?;
+    Ok(first.map(unsigned))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! People who do not give up: they ask again until they are answered, come back when their socket ends, and write down what
 //! they saw.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -24,6 +24,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 const GIVE_UP: Duration = Duration::from_secs(60);
 /// One answer.
 const ANSWERED: Duration = Duration::from_secs(10);
+/// Lines of an agent's diary.
+const DIARY: usize = 4_000;
 /// Without a frame for so long the client looks whether the socket is alive.
 const QUIET: Duration = Duration::from_secs(3);
 
@@ -246,6 +248,24 @@ pub struct AgentBook {
     cursor: Option<String>,
     /// Conversations as their rows last said.
     rows: BTreeMap<String, Value>,
+    /// What happened last, for whoever has to explain what is wrong.
+    diary: VecDeque<String>,
+}
+
+impl AgentBook {
+    fn note(&mut self, what: &str) {
+        let at = baton::clock::Clock::system().now().millis() % 1_000_000;
+        if self.diary.len() >= DIARY {
+            self.diary.pop_front();
+        }
+        self.diary.push_back(format!("{at} {what}"));
+    }
+
+    /// What is noted of a conversation and of the sockets.
+    fn told_of(&self, id: &str) -> String {
+        let lines = self.diary.iter().filter(|line| line.contains(id) || line.contains("socket"));
+        lines.map(|line| format!("\n    {line}")).collect()
+    }
 }
 
 /// Keeps a console open and writes down what it brings, until told to stop.
@@ -262,14 +282,18 @@ pub async fn agent_listens(
             let cursor = locked(&book).cursor.clone();
             let hello = json!({ "type": "hello", "ticket": ticket["ticket"], "cursor": cursor });
             let Some(mut stream) = open(&agent.origin, &hello).await else { return };
+            locked(&book).note(&format!("the socket opens from {cursor:?}"));
             let mut told: BTreeMap<String, u64> = BTreeMap::new();
             while let Some(frame) = next(&mut stream).await {
                 if frame["type"] == "resync" {
                     trouble.started_over.fetch_add(1, Ordering::Relaxed);
+                    locked(&book).note(&format!("the socket starts over at {}", frame["cursor"]));
                     start_over(&agent, &book, &trouble).await;
+                    locked(&book).note("the socket has started over");
                 }
                 agent_hears(&agent.name, &frame, &mut told, &book, &trouble);
             }
+            locked(&book).note("the socket has ended");
             trouble.sockets_lost.fetch_add(1, Ordering::Relaxed);
         };
         tokio::select! {
@@ -292,25 +316,40 @@ fn agent_hears(
     }
     let Some(id) = frame["row"]["id"].as_str() else { return };
     book.rows.insert(id.to_owned(), frame["row"].clone());
+    let seqs: Vec<String> = frame["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|item| format!("{} {}", item["seq"], item["kind"].as_str().unwrap_or_default()))
+        .collect();
+    book.note(&format!(
+        "{id} at {}, row {}: {}",
+        frame["cursor"],
+        frame["row"]["seq"],
+        seqs.join(", ")
+    ));
     for item in frame["items"].as_array().into_iter().flatten() {
         let (seq, kind) = (item["seq"].as_u64().unwrap_or(0), item["kind"].as_str());
         let kind = kind.unwrap_or_default().to_owned();
         let known = book.events.entry(id.to_owned()).or_default();
-        // What is known may come again, after a reconnection or with more words; it never changes.
-        match known.insert(seq, kind.clone()) {
-            Some(before) if before != kind => {
-                trouble.wrong(format!("{name}: event {seq} of {id} was {before}, is {kind}"));
+        let is_missing = seq > 1 && !known.contains_key(&(seq - 1));
+        let before = known.insert(seq, kind.clone());
+        let last = told.get(id).copied().unwrap_or(0);
+        // The end of a turn comes once more with what was read of it. What a socket before has brought may come again.
+        let is_again = kind == "turn_cancelled" && before.is_some();
+        let what = match before {
+            Some(before) if before != kind => format!("event {seq} was {before}, is {kind}"),
+            _ if is_missing => format!("reordered: {seq} came without the one before it"),
+            _ if seq <= last && !is_again => {
+                format!("doubled or reordered: {seq} came after {last}")
             }
-            Some(_) => {}
-            None => {
-                let last = told.get(id).copied().unwrap_or(0);
-                if seq < last {
-                    trouble.wrong(format!("reordered: {name} had {last} of {id}, then {seq}"));
-                }
-            }
+            _ => String::new(),
+        };
+        if !what.is_empty() {
+            let diary = book.told_of(id);
+            trouble.wrong(format!("{what}: {name}, {id}{diary}"));
         }
-        let last = told.entry(id.to_owned()).or_default();
-        *last = seq.max(*last);
+        told.insert(id.to_owned(), seq.max(last));
     }
 }
 
@@ -335,8 +374,11 @@ async fn read_on(agent: &Agent, id: &str, book: &Mutex<AgentBook>, trouble: &Tro
         let request = || agent.request(Method::GET, &path);
         let Some((200, page)) = ask(trouble, &agent.name, request).await else { return };
         let mut book = locked(book);
+        let items = page["items"].as_array().map_or(&[][..], Vec::as_slice);
+        let last = items.last().map(|item| item["seq"].clone());
+        book.note(&format!("{id} is read after {after}: {} to {last:?}", items.len()));
         let known = book.events.entry(id.to_owned()).or_default();
-        for item in page["items"].as_array().into_iter().flatten() {
+        for item in items {
             let kind = item["kind"].as_str().unwrap_or_default().to_owned();
             known.insert(item["seq"].as_u64().unwrap_or(0), kind);
         }

@@ -83,7 +83,9 @@ impl Inner {
     fn control(&self, what: &[&str]) {
         let home = self.home.path().display();
         let options = format!(
-            "-c listen_addresses=127.0.0.1 -p {} -c unix_socket_directories={home} -c max_connections=200",
+            // What nobody waited for is still in memory when the server is killed.
+            "-c listen_addresses=127.0.0.1 -p {} -c unix_socket_directories={home} -c max_connections=200 \
+             -c wal_writer_delay=10s",
             self.port
         );
         let mut control = self.tool("pg_ctl");

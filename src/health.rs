@@ -2,6 +2,11 @@
 //!
 //! Parts report themselves (a model's client, a worker, the watch over the database); nobody asks them. A change is logged
 //! once, here, so that the log and `/ready` cannot tell different stories. Codes are stable names, never words of an error.
+//!
+//! A part may be asked for several things, and do one and not another: a model that writes briefs may be silent when it shall
+//! answer. So each [`Part::task`] is followed by itself, its last outcome counts, and the part fails as long as one of them
+//! does: what works says nothing about what does not. Only a failure that nobody has tried again for [`FORGOTTEN`] is let go
+//! when something else works, so that a task nobody asks for any more does not stay red for ever.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +17,9 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, Timestamp};
+
+/// How long a task's failure counts while nobody tries it again and others of its part work.
+pub const FORGOTTEN: Duration = Duration::from_mins(10);
 
 /// What a part is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +48,7 @@ impl Kind {
 }
 
 /// How a part does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Condition {
     /// `ok` or `failing`.
     pub state: &'static str,
@@ -50,6 +58,9 @@ pub struct Condition {
     /// How often it has failed since then.
     #[serde(skip_serializing_if = "is_zero")]
     pub failures: u32,
+    /// What it fails at, where it is asked for several things.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<&'static str>,
     /// Why it failed last, however long ago.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<&'static str>,
@@ -64,9 +75,6 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl Condition {
-    const FINE: Self =
-        Self { state: "ok", since: None, failures: 0, last_error: None, last_error_at: None };
-
     /// Whether it works.
     #[must_use]
     pub const fn is_ok(&self) -> bool {
@@ -74,34 +82,64 @@ impl Condition {
     }
 }
 
-/// One part's own report. Cheap to clone.
+/// What is known of a part.
+#[derive(Default)]
+struct Known {
+    since: Option<Timestamp>,
+    failures: u32,
+    /// When each task that fails was last tried.
+    failing: BTreeMap<&'static str, Timestamp>,
+    last_error: Option<(&'static str, Timestamp)>,
+}
+
+/// One part's own report, on one of its tasks. Cheap to clone.
 #[derive(Clone)]
 pub struct Part {
     kind: Kind,
     name: Arc<str>,
+    task: &'static str,
     clock: Clock,
-    condition: Arc<Mutex<Condition>>,
+    known: Arc<Mutex<Known>>,
 }
 
 impl Part {
-    fn lock(&self) -> MutexGuard<'_, Condition> {
-        self.condition.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The same part, for one of the several things it is asked for.
+    #[must_use]
+    pub fn task(&self, task: &'static str) -> Self {
+        Self { task, ..self.clone() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How it does.
     #[must_use]
     pub fn condition(&self) -> Condition {
-        *self.lock()
+        let known = self.lock();
+        Condition {
+            state: if known.since.is_none() { "ok" } else { "failing" },
+            since: known.since,
+            failures: known.failures,
+            tasks: known.failing.keys().copied().filter(|task| !task.is_empty()).collect(),
+            last_error: known.last_error.map(|(code, _)| code),
+            last_error_at: known.last_error.map(|(_, at)| at),
+        }
     }
 
     /// It has just done its work.
     pub fn works(&self) {
-        let mut condition = self.lock();
-        let Some(since) = condition.since.take() else { return };
-        let failures = std::mem::take(&mut condition.failures);
-        condition.state = "ok";
-        drop(condition);
-        let away_ms = millis(self.clock.now().since(since));
+        let mut known = self.lock();
+        let Some(since) = known.since else { return };
+        let now = self.clock.now();
+        known.failing.retain(|task, at| *task != self.task && now.since(*at) < FORGOTTEN);
+        if !known.failing.is_empty() {
+            return;
+        }
+        known.since = None;
+        let failures = std::mem::take(&mut known.failures);
+        drop(known);
+        let away_ms = millis(now.since(since));
         tracing::info!(
             part.kind = self.kind.as_str(),
             part.name = &*self.name,
@@ -114,18 +152,18 @@ impl Part {
     /// It could not do its work, for this reason.
     pub fn fails(&self, code: &'static str) {
         let now = self.clock.now();
-        let mut condition = self.lock();
-        let news = condition.since.is_none() || condition.last_error != Some(code);
-        condition.state = "failing";
-        condition.since.get_or_insert(now);
-        condition.failures = condition.failures.saturating_add(1);
-        condition.last_error = Some(code);
-        condition.last_error_at = Some(now);
-        drop(condition);
+        let mut known = self.lock();
+        let other = known.failing.insert(self.task, now).is_none();
+        let news = other || known.last_error.is_none_or(|(last, _)| last != code);
+        known.since.get_or_insert(now);
+        known.failures = known.failures.saturating_add(1);
+        known.last_error = Some((code, now));
+        drop(known);
         if news {
             tracing::warn!(
                 part.kind = self.kind.as_str(),
                 part.name = &*self.name,
+                part.task = (!self.task.is_empty()).then_some(self.task),
                 error.code = code,
                 "a part does not work"
             );
@@ -161,8 +199,9 @@ impl Health {
         let fresh = || Part {
             kind,
             name: Arc::clone(&name),
+            task: "",
             clock: self.clock.clone(),
-            condition: Arc::new(Mutex::new(Condition::FINE)),
+            known: Arc::default(),
         };
         parts.entry((kind, Arc::clone(&name))).or_insert_with(fresh).clone()
     }
@@ -227,17 +266,49 @@ mod tests {
         part.fails("timeout");
         clock.advance(Duration::from_secs(2));
         part.fails("connect");
-        let failing = health.of(Kind::Model)["main"];
+        let failing = health.of(Kind::Model)["main"].clone();
         assert_eq!(failing.since, Some(Timestamp::from_millis(1_000)));
         assert_eq!((failing.failures, failing.last_error), (2, Some("connect")));
         assert!(!failing.is_ok());
         health.part(Kind::Model, "main").works();
-        let again = health.of(Kind::Model)["main"];
+        let again = health.of(Kind::Model)["main"].clone();
         assert!(again.is_ok());
         assert_eq!(again.last_error_at, Some(Timestamp::from_millis(3_000)));
         let shown = serde_json::to_value(again).expect("JSON");
         assert_eq!(shown["state"], "ok");
         assert!(shown.get("since").is_none() && shown.get("failures").is_none(), "{shown}");
+    }
+
+    #[test]
+    fn what_works_does_not_hide_what_does_not() {
+        let clock = Clock::manual(Timestamp::from_millis(1_000));
+        let health = Health::new(clock.clone());
+        let part = health.part(Kind::Model, "main");
+        let (answer, brief) = (part.task("answer"), part.task("brief"));
+        answer.fails("timeout");
+        brief.works();
+        let condition = part.condition();
+        assert_eq!((condition.state, &condition.tasks), ("failing", &vec!["answer"]));
+        brief.fails("connect");
+        answer.works();
+        assert_eq!(part.condition().tasks, ["brief"]);
+        assert_eq!(part.condition().since, Some(Timestamp::from_millis(1_000)));
+        brief.works();
+        assert!(part.condition().is_ok() && part.condition().tasks.is_empty());
+    }
+
+    #[test]
+    fn what_nobody_tries_any_more_is_forgotten_when_something_else_works() {
+        let clock = Clock::manual(Timestamp::from_millis(1_000));
+        let part = Health::new(clock.clone()).part(Kind::Model, "main");
+        part.task("judge").fails("timeout");
+        clock.advance(FORGOTTEN.saturating_sub(Duration::from_millis(1)));
+        part.task("answer").works();
+        assert!(!part.condition().is_ok());
+        clock.advance(Duration::from_millis(1));
+        assert!(!part.condition().is_ok(), "time alone heals nothing");
+        part.task("answer").works();
+        assert!(part.condition().is_ok());
     }
 
     #[tokio::test(start_paused = true)]

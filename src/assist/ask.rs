@@ -58,7 +58,7 @@ async fn once<T>(
     let started = Instant::now();
     let asked = timeout_at(deadline, model.complete(&request));
     let Ok(answer) = asked.await else {
-        model.kept_waiting();
+        model.kept_waiting(task);
         return Err(ModelError::Timeout);
     };
     let answer = answer?;

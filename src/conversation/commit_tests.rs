@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::commit::{Command, CommitError, Conversations, Target, TurnRecord, Words};
+use super::commit::{Command, CommitError, Conversations, TURN_LEASE, Target, TurnRecord, Words};
 use super::record::{HandoffCode, Outcome, Record};
 use super::state::{Column, Conversation, Fence, Policy};
 use super::step::{By, Closer, Event, Reply};
 use super::store::{self, Origin, Part, Span};
-use super::{Actor, Cursor, MessageKind, Wire, lists};
+use super::{Actor, Cursor, Logged, MessageKind, Wire, lists};
 use crate::clock::{Clock, Timestamp};
 use crate::db::{Db, DbError, EngineKind, sql};
 use crate::ids::{AgentId, AssistantId, ContactId, ConversationId, Ids, InboxId, WorkspaceId};
@@ -209,6 +209,48 @@ async fn of_two_that_read_the_same_row_only_one_writes_it() {
         let late = late.await;
         assert!(matches!(late, Err(DbError::Conflict)), "a row was overwritten unread: {late:?}");
         assert_eq!(w.assert_replays(id).await.holder.assignee(), Some(w.ana));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_that_is_renewed_after_it_was_read_is_not_taken() {
+    everywhere(|w| async move {
+        let c = w.door.commit(w.says("Hello?", "c1")).await.expect("commits").conversation;
+        let held = w.leased(&c).await;
+        let read = w.assert_replays(c.id).await;
+        w.clock.advance(TURN_LEASE);
+        // Another node has read that the lease is over; before it commits, the holder renews.
+        let renewed = w.door.renew_lease(w.workspace, held.turn, held.attempt).await;
+        assert!(renewed.expect("renews"), "nobody has taken it");
+        let attempt = held.attempt + 1;
+        let assistant: AssistantId = Ids.fresh();
+        let record = Record::TurnStarted { turn: held.turn, assistant, attempt, through: read.seq };
+        let take = || {
+            let (read, record, now) = (read.clone(), record.clone(), w.clock.now());
+            let lease = store::Lease { node: Ids.fresh(), until: now + TURN_LEASE };
+            w.door.db().write(move |conn| {
+                let (read, record) = (read.clone(), record.clone());
+                Box::pin(async move {
+                    let logged = Logged {
+                        seq: read.seq + 1,
+                        epoch: read.epoch,
+                        at: now,
+                        actor: Actor::System,
+                        record,
+                        message: None,
+                        evidence: None,
+                    };
+                    store::project(conn, &read, &read, &logged, lease, now).await
+                })
+            })
+        };
+        let taken = take().await;
+        assert!(matches!(taken, Err(DbError::Conflict)), "a held lease was taken: {taken:?}");
+        w.clock.advance(TURN_LEASE);
+        take().await.expect("it is over now");
+        let late = w.door.renew_lease(w.workspace, held.turn, held.attempt).await;
+        assert!(!late.expect("asks"), "a lease that was taken was renewed");
     })
     .await;
 }

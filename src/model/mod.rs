@@ -68,7 +68,7 @@ pub trait ChatModel: Send + Sync {
     async fn stream(&self, request: &ChatRequest) -> Result<ChatStream, ModelError>;
 
     /// Told when whoever asked has stopped waiting because no answer came in time.
-    fn kept_waiting(&self) {}
+    fn kept_waiting(&self, _task: Task) {}
 }
 
 /// An answer as it comes.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 
 use super::tokens::TokenBudget;
-use super::{ChatModel, ChatRequest, ChatStream, Completion, Delta, ModelError, ModelKind};
+use super::{ChatModel, ChatRequest, ChatStream, Completion, Delta, ModelError, ModelKind, Task};
 use crate::health::Part;
 
 /// A model and its place in the report.
@@ -52,16 +52,16 @@ impl ChatModel for Watched {
 
     async fn complete(&self, request: &ChatRequest) -> Result<Completion, ModelError> {
         let outcome = self.model.complete(request).await;
-        report(&self.part, &outcome);
+        report(&self.part.task(request.task.as_str()), &outcome);
         outcome
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<ChatStream, ModelError> {
+        let part = self.part.task(request.task.as_str());
         let opened = self.model.stream(request).await;
         if opened.is_err() {
-            report(&self.part, &opened);
+            report(&part, &opened);
         }
-        let part = self.part.clone();
         Ok(opened?
             .inspect(move |delta| match delta {
                 // Words alone are no success: a stream may still stall or break off.
@@ -71,8 +71,8 @@ impl ChatModel for Watched {
             .boxed())
     }
 
-    fn kept_waiting(&self) {
-        self.part.fails("timeout");
-        self.model.kept_waiting();
+    fn kept_waiting(&self, task: Task) {
+        self.part.task(task.as_str()).fails("timeout");
+        self.model.kept_waiting(task);
     }
 }

@@ -41,7 +41,7 @@ pub async fn live(world: Arc<World>, name: usize) {
     person.shift().await;
     while !person.world.sim.is_over() {
         let pause = person.chance.millis(300..14_000);
-        person.world.sim.pause(pause).await;
+        person.world.sim.pause(pause * person.world.sim.weather.leisure).await;
         if person.chance.odds(0.08) {
             person.shift().await;
         } else {
@@ -248,7 +248,7 @@ async fn strike(
             Ok(_) | Err(RecvError::Lagged(_)) => continue,
             Err(RecvError::Closed) => return,
         };
-        if !chance.odds(0.2) {
+        if !chance.odds(0.2 / f64::from(world.sim.weather.leisure)) {
             continue;
         }
         let pause = chance.millis(0..120);

@@ -88,6 +88,8 @@ fn the_laws_hold_in_every_seed() {
         let (others, worst) = (others.join("\n"), report(worst, TAIL));
         panic!("of {seeds} seeds failed at least {all:?}\n{others}\n{worst}");
     }
+    writeln!(std::io::stdout().lock(), "{seeds} seeds from {first} on: {sights}")
+        .expect("what was met is told");
     if seeds >= ENOUGH {
         assert_eq!(sights.missing(), [], "never met in {seeds} seeds: {sights}");
     }

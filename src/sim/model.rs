@@ -66,11 +66,14 @@ impl Moody {
     /// How an answer comes.
     fn answer(&self) -> VecDeque<(Duration, Piece)> {
         let bad = self.is_bad();
+        let slow = if self.sim.is_calm() { 0.0 } else { self.sim.weather.model_slow };
         let hands_off = self.with(|chance| chance.odds(0.12));
         self.with(|chance| {
             let mut pieces = VecDeque::new();
             let mut say = |chance: &mut Chance, text: String| {
-                let pause = if chance.odds(0.1) {
+                let pause = if chance.odds(slow) {
+                    chance.millis(3_000..9_000)
+                } else if chance.odds(0.1) {
                     chance.millis(200..4_000)
                 } else {
                     chance.millis(5..300)

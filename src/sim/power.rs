@@ -20,11 +20,21 @@ use crate::db::simulated::{Fate, Verdict};
 /// Which life of which node.
 pub type Life = (usize, u32);
 
+/// Where a node may die that is doomed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// With a transaction open that is about to be committed.
+    BeforeCommit,
+    /// With everything stored, before anybody has heard of it.
+    AfterCommit,
+}
+
 /// The power of one life of a node.
 pub struct Power {
     pub life: Life,
     sim: Arc<Sim>,
     pub dead: CancellationToken,
+    doom: Mutex<Option<Moment>>,
     frozen_until: Mutex<Option<Instant>>,
     away_until: Mutex<Option<Instant>>,
     full_until: Mutex<Option<Instant>>,
@@ -49,6 +59,7 @@ impl Power {
             life,
             sim: Arc::clone(sim),
             dead: CancellationToken::new(),
+            doom: Mutex::default(),
             frozen_until: Mutex::default(),
             away_until: Mutex::default(),
             full_until: Mutex::default(),
@@ -60,7 +71,22 @@ impl Power {
         f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// It dies at its next moment of this kind.
+    pub fn doom(&self, moment: Moment) {
+        *self.doom.lock().unwrap_or_else(PoisonError::into_inner) = Some(moment);
+    }
+
+    /// The moment has come; who is doomed to it dies.
+    fn comes(&self, moment: Moment) {
+        if *self.doom.lock().unwrap_or_else(PoisonError::into_inner) == Some(moment) {
+            self.kill();
+        }
+    }
+
     pub fn kill(&self) {
+        if self.dead.is_cancelled() {
+            return;
+        }
         let (open, unheard) = self.with(|state| (state.open, state.unheard));
         if open {
             self.sim.saw(Sight::KilledInTransaction);
@@ -191,6 +217,9 @@ impl Fate for Power {
         if !inside {
             self.breath().await;
         }
+        if text == "COMMIT" {
+            self.comes(Moment::BeforeCommit);
+        }
         if self.linger(self.delay(text, inside)).await {
             return Verdict::Dies;
         }
@@ -207,6 +236,7 @@ impl Fate for Power {
         }
         self.sim.committed(self.life);
         self.with(|state| state.unheard = true);
+        self.comes(Moment::AfterCommit);
         let died = self.linger(self.delay(text, false)).await;
         self.with(|state| state.unheard = false);
         if died {

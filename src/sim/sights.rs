@@ -71,6 +71,8 @@ sights! {
     TakeoverAfterRelease,
     /// A reply that came too late was dropped, its turn explained all the same.
     LateResultDropped,
+    /// A turn was leased by the commit that made it due.
+    TakenAtOnce,
     /// Another node took a turn over.
     TurnTakenByOther,
     /// A node took up its own turn again.

@@ -289,6 +289,7 @@ impl Watch {
         .expect("the log can be read");
         let mut sights = Vec::new();
         let mut changed = Vec::new();
+        let mut made_due = None;
         for (feed, conversation, seq, epoch, kind, actor, data) in rows {
             self.feed = feed;
             let id: ConversationId = conversation.parse().expect("a conversation's id");
@@ -300,6 +301,14 @@ impl Watch {
                 brief(&data)
             ));
             self.sight(&mut sights, life, (&kind, &actor), &data);
+            match kind.as_str() {
+                "turn_due" => made_due = Some((id, seq)),
+                // Nobody can lease in a commit of its own what is not committed yet.
+                "turn_started" if made_due == Some((id, seq - 1)) => {
+                    sights.push(Sight::TakenAtOnce);
+                }
+                _ => {}
+            }
             if !changed.contains(&id) {
                 changed.push(id);
             }

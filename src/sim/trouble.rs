@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::chance::Chance;
+use super::power::Moment;
 use super::sights::Sight;
 use super::world::{Node, World};
 use crate::db::sql;
@@ -19,6 +20,13 @@ pub async fn of_nodes(world: Arc<World>) {
         let place = usize::try_from(chance.within(0..world.places() as u64)).unwrap_or(0);
         match chance.weighed(&[5, 4, 2]) {
             0 => {
+                if let Some(node) = world.node(place).filter(|_| chance.odds(0.5)) {
+                    let moment = *chance.pick(&[Moment::BeforeCommit, Moment::AfterCommit]);
+                    node.power.doom(moment);
+                    // Where nothing is committed meanwhile, it dies at any other moment.
+                    let soon = chance.millis(1_000..15_000);
+                    let _idle = tokio::time::timeout(soon, node.power.dead.cancelled()).await;
+                }
                 world.kill(place);
                 // Dead for a moment, or for longer than a lease.
                 world.sim.pause(chance.millis(100..22_000)).await;

@@ -21,6 +21,10 @@ pub struct Weather {
     pub escalate_ms: u64,
     /// Who gets what a visitor reopens.
     pub reopen_to: &'static str,
+    /// How long the AI waits for more words; 0 = a turn is leased by the commit that makes it due.
+    pub debounce_ms: u64,
+    /// How many times slower than usual the people of the business are.
+    pub leisure: u32,
     /// Whether there is a worded condition to judge.
     pub judged: bool,
     /// The probability of a failure at each statement of its kind.
@@ -29,6 +33,8 @@ pub struct Weather {
     pub db_slow: f64,
     /// The probability that a model misbehaves.
     pub model_faults: f64,
+    /// The probability that a model takes seconds for a piece of an answer.
+    pub model_slow: f64,
     /// Nodes are killed, frozen and stopped about this often; never if zero.
     pub node_troubles: u64,
     /// Clocks are up to this many ms off.
@@ -52,14 +58,17 @@ impl Weather {
             visitors: usize::try_from(chance.within(1..5)).unwrap_or(1),
             agents: usize::try_from(chance.within(1..4)).unwrap_or(1),
             active: chance.millis(50_000..160_000),
-            assistant_ms: *chance.pick(&[20_000, 40_000, 60_000]),
+            assistant_ms: *chance.pick(&[6_000, 20_000, 60_000]),
             human_ms: *chance.pick(&[20_000, 45_000]),
             escalate_ms: 30_000,
             reopen_to: *chance.pick(&["assistant", "last_human", "queue"]),
+            debounce_ms: *chance.pick(&[0, 0, 400]),
+            leisure: *chance.pick(&[1, 1, 6]),
             judged: chance.odds(0.5),
             db_faults: if bad(&mut chance, 0.6) { *chance.pick(&[0.002, 0.01, 0.03]) } else { 0.0 },
             db_slow: *chance.pick(&[0.0, 0.2, 0.6]),
             model_faults: if bad(&mut chance, 0.7) { *chance.pick(&[0.1, 0.3, 0.7]) } else { 0.0 },
+            model_slow: *chance.pick(&[0.0, 0.6]),
             node_troubles: if bad(&mut chance, 0.7) { *chance.pick(&[15_000, 40_000]) } else { 0 },
             skew_ms: if bad(&mut chance, 0.4) { 10_000 } else { 0 },
             deaf: bad(&mut chance, 0.4),

@@ -20,7 +20,7 @@ use super::weather::Weather;
 use crate::assist::Assistance;
 use crate::assistant::config::AssistantConfig;
 use crate::clock::Clock;
-use crate::conversation::{Conversations, Wire};
+use crate::conversation::{Conversations, Pace, Wire};
 use crate::db::simulated::Shared;
 use crate::db::{Db, DbError, sql};
 use crate::handoff::Timers;
@@ -187,7 +187,13 @@ impl World {
         let db = self.shared.open(Arc::clone(&power) as _).expect("the database opens");
         let clock = Clock::of_runtime(START, self.sim.began(), ahead);
         let wire = Arc::new(Wire::default());
-        let conversations = Conversations::new(db.clone(), clock.clone(), Ids, Arc::clone(&wire));
+        let pace = Pace {
+            debounce_ms: self.sim.weather.debounce_ms,
+            max_supersedes: 2,
+            supersede_within_ms: 15_000,
+        };
+        let conversations =
+            Conversations::new(db.clone(), clock.clone(), Ids, Arc::clone(&wire)).with_pace(pace);
         let model: Arc<dyn ChatModel> = Moody::new(&self.sim, &power);
         let mut set = ModelSet::of_one(&model);
         set.fallback = self.sim.seed.is_multiple_of(3).then(|| Arc::clone(&model));

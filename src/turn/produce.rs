@@ -16,7 +16,7 @@ use crate::conditions::{self, FiredCode};
 use crate::conversation::{Evidence, HandoffCode};
 use crate::knowledge::{Citation, Knowledge, PublicPassage, Searched};
 use crate::model::prompt::Prompts;
-use crate::model::{ChatModel, ChatRequest, Delta, ModelError, ModelKind, ModelSet, Models};
+use crate::model::{ChatModel, ChatRequest, Delta, ModelError, ModelKind, ModelSet, Models, Task};
 use crate::text::catalogue;
 use crate::turn::prompt::{
     ANSWER_TOKENS, AnswerParser, AnswerPrompt, JUDGE_TOKENS, JudgePrompt, Outcome as Parsed, Scene,
@@ -205,8 +205,11 @@ impl Producer {
                     biased;
                     () = out.stopped().cancelled() => break Written::Stopped,
                     () = tokio::time::sleep_until(deadline) => {
-                        let late = if verdicts.is_none() { &set.judge } else { &set.answer };
-                        late.kept_waiting();
+                        if verdicts.is_none() {
+                            set.judge.kept_waiting(Task::Judge);
+                        } else {
+                            set.answer.kept_waiting(Task::Answer);
+                        }
                         break Written::Failed(ModelError::Timeout);
                     }
                     spoken = &mut judge, if verdicts.is_none() => {
@@ -388,7 +391,7 @@ impl Producer {
         let answer = match tokio::time::timeout(self.limits.judge, model.complete(&request)).await {
             Ok(answer) => answer?,
             Err(_) => {
-                model.kept_waiting();
+                model.kept_waiting(Task::Judge);
                 return Err(ModelError::Timeout);
             }
         };
@@ -573,7 +576,7 @@ async fn stream(
         Ok(Ok(deltas)) => deltas,
         Ok(Err(error)) => return Written::Failed(error),
         Err(_) => {
-            model.kept_waiting();
+            model.kept_waiting(Task::Answer);
             return Written::Failed(ModelError::Timeout);
         }
     };
@@ -593,7 +596,7 @@ async fn stream(
         };
         match next {
             Err(_) => {
-                model.kept_waiting();
+                model.kept_waiting(Task::Answer);
                 return Written::Failed(ModelError::Timeout);
             }
             Ok(None) => return Written::Failed(ModelError::CutStream),

@@ -31,14 +31,18 @@ pub(in crate::conversation) async fn project(
                 .await?;
         }
         Record::TurnStarted { turn, attempt, .. } => {
-            let changed = sql("UPDATE turn SET status = 'running', attempt = $3, node = $4, lease_until = $5
-                 WHERE workspace = $1 AND id = $2 AND attempt = $6 AND status IN ('due', 'running')")
+            // A renewal changes nothing else of the conversation, so it may have come since this step read the lease.
+            let changed =
+                sql("UPDATE turn SET status = 'running', attempt = $3, node = $4, lease_until = $5
+                 WHERE workspace = $1 AND id = $2 AND attempt = $6 AND (status = 'due'
+                    OR (status = 'running' AND (lease_until IS NULL OR lease_until <= $7)))")
                 .bind(after.workspace)
                 .bind(*turn)
                 .bind(*attempt)
                 .bind(lease.node)
                 .bind(lease.until)
                 .bind(attempt - 1)
+                .bind(if Guard::Lease.is_broken() { i64::MAX } else { now.millis() })
                 .execute(conn)
                 .await?;
             if changed != 1 {

@@ -105,8 +105,7 @@ async fn the_clock_jumps_both_ways(engine: Engine) {
         })
         .await;
     }
-    let (status, body) = process.ready(&scene.http).await;
-    assert!(is_ready(status, &body), "{body}");
+    process.becomes(&scene.http, "/ready after the jumps", is_ready).await;
     scene.end(process, "the clock jumped by 10 and by 20 seconds, both ways").await;
 }
 

@@ -120,7 +120,7 @@ async fn somebody_holds_the_database_up(engine: Engine) {
     let holder = Holder::takes(&scene.place).await;
     let asked = Instant::now();
     let writing = visitors.iter().zip(&ids).map(|(visitor, id)| visitor.write_as(id, "Hello?"));
-    let (answers, code) = tokio::join!(join_all(writing), database_is_away(&scene, &process));
+    let (answers, body) = tokio::join!(join_all(writing), database_is_away(&scene, &process));
     let took = asked.elapsed();
     for answer in answers {
         answer.refused(503, "unavailable");
@@ -129,6 +129,7 @@ async fn somebody_holds_the_database_up(engine: Engine) {
     holder.lets_go().await;
     let freed = Instant::now();
     database_is_back(&scene, &process).await;
+    let code = &body["database"]["last_error"];
     say(&format!(
         "{engine:?}: {WRITERS} writers were refused within {took:?} ({code}), back {:?} after the lock went",
         freed.elapsed()

@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::is_ready;
 use crate::support::people::conversation_of;
-use crate::support::{Engine, Launch, Process, Scene, say};
+use crate::support::{Engine, Launch, Process, Scene, eventually, prompts, say};
 
 const ANSWER: &str =
     "Refunds take five working days. The money goes back to the card you paid with.";
@@ -25,8 +25,8 @@ fn impatient() -> Launch {
         .set("BATON_TURN__DEBOUNCE_MS", "0")
 }
 
-/// Asks, and returns what of the AI's the visitor reads once a person is promised.
-async fn gets_a_person(scene: &Scene, process: &Process, what: &str) -> Vec<Value> {
+/// Asks, and returns the conversation and what of the AI's the visitor reads once a person is promised.
+async fn gets_a_person(scene: &Scene, process: &Process, what: &str) -> (String, Vec<Value>) {
     let visitor = scene.visitor(process, "Rina").await;
     let mut page = visitor.live().await;
     let asked = Instant::now();
@@ -37,25 +37,41 @@ async fn gets_a_person(scene: &Scene, process: &Process, what: &str) -> Vec<Valu
     let took = asked.elapsed();
     assert!(took < BUDGET + SLACK, "{what}: a person after {took:?}");
     say(&format!("model {what}: a person after {took:?}, budget {BUDGET:?}"));
-    let detail = scene.agent(process).detail(&conversation_of(&answer)).await;
+    let id = conversation_of(&answer);
+    let detail = scene.agent(process).detail(&id).await;
     assert_eq!(detail["holder"]["queue"]["reason"]["code"], "model_failed", "{detail}");
     let all = visitor.messages().await;
-    all.into_iter().filter(|m| m["author"]["kind"] == "assistant").collect()
+    (id, all.into_iter().filter(|m| m["author"]["kind"] == "assistant").collect())
 }
 
-/// `/ready` and the log name the endpoint, why and since when; the node stays ready.
+/// The same endpoint does something else well: the person who takes over finds the model's brief.
+async fn brief_is_written(scene: &Scene, process: &Process, id: &str) {
+    eventually("the brief", || async {
+        let help = scene.agent(process).get(&format!("/conversations/{id}/assist")).await;
+        if help.text.contains("\"ready\"") { Ok(()) } else { Err(help.text) }
+    })
+    .await;
+    assert!(!prompts(&scene.model, Task::Brief).is_empty(), "the model wrote it");
+}
+
+/// `/ready` and the log name the endpoint, at what it fails, why and since when; the node stays ready.
+///
+/// The brief for the person who takes over is written meanwhile, well or not: it hides nothing.
 async fn is_told(scene: &Scene, process: &Process, codes: &[&str]) {
     let (status, body) = process.ready(&scene.http).await;
     assert!(is_ready(status, &body), "people still answer: {body}");
     let model = &body["models"]["main"];
     assert_eq!(model["state"], "failing", "{body}");
     assert!(model["since"].is_string() && model["last_error_at"].is_string(), "{body}");
+    let tasks = model["tasks"].as_array().cloned().unwrap_or_default();
+    assert!(tasks.contains(&json!("answer")), "{body}");
     let code = model["last_error"].as_str().unwrap_or_default();
     assert!(codes.contains(&code), "{body}");
     let says = [
         ("message", json!("a part does not work")),
         ("part.kind", json!("model")),
         ("part.name", json!("main")),
+        ("part.task", json!("answer")),
     ];
     process.says("the model fails", &says).await;
 }
@@ -68,13 +84,13 @@ async fn a_silent_model_costs_the_visitor_no_more_than_the_budget() {
         Script::instant().with(Rule::on(Task::Answer, Behaviour::say(ANSWER).with_fault(fault)))
     };
     scene.model.play(fails(Fault::Hang));
-    assert_eq!(
-        gets_a_person(&scene, &process, "accepts and says nothing").await,
-        Vec::<Value>::new()
-    );
+    let (id, said) = gets_a_person(&scene, &process, "accepts and says nothing").await;
+    assert_eq!(said, Vec::<Value>::new());
+    is_told(&scene, &process, &["timeout"]).await;
+    brief_is_written(&scene, &process, &id).await;
     is_told(&scene, &process, &["timeout"]).await;
     scene.model.play(fails(Fault::StallAfter(8)));
-    let kept = gets_a_person(&scene, &process, "falls silent in the middle").await;
+    let (_, kept) = gets_a_person(&scene, &process, "falls silent in the middle").await;
     assert_eq!((&kept[0]["text"], &kept[0]["incomplete"]), (&json!(FIRST), &json!(true)));
     is_told(&scene, &process, &["timeout"]).await;
     scene.model.play(Script::instant().with(Rule::on(Task::Answer, Behaviour::say(ANSWER))));
@@ -105,7 +121,8 @@ async fn a_model_that_cannot_be_reached_costs_no_more_either() {
     let scene = Scene::new(Engine::Sqlite, Script::instant(), impatient()).await;
     let url = format!("http://{address}/v1");
     let process = Process::start(&scene.place, &url, &scene.launch).await;
-    assert_eq!(gets_a_person(&scene, &process, "cannot be reached").await, Vec::<Value>::new());
+    let (_, said) = gets_a_person(&scene, &process, "cannot be reached").await;
+    assert_eq!(said, Vec::<Value>::new());
     is_told(&scene, &process, &["timeout", "connect"]).await;
     scene.end(process, "the model could not be reached").await;
     drop((listener, waiting));

@@ -6,7 +6,7 @@ SHELL := /bin/bash
 export CARGO_TERM_COLOR ?= never
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
 
-.PHONY: help run test web check test-rust test-guards test-web test-browser test-fuzz test-api soak bench clean
+.PHONY: help run test web check test-rust test-guards test-web test-browser test-fuzz test-api soak bench bench-quick bench-page clean
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,10 +66,18 @@ soak: ## What takes longer: thousands of seeds, ten minutes of two nodes being k
 	BATON_TEST_CHAOS_SECONDS=600 BATON_TEST_TAKEOVERS=1000 tools/with-postgres cargo test --test journeys -- --nocapture \
 	  chaos:: nodes::a_takeover_silences_the_node_that_writes
 
-bench: web ## What a turn costs, beside the limits of this machine: writes docs/BENCHMARKS.md
+bench: web ## What a turn costs, beside the limits of this machine: writes benches/measured.json and docs/BENCHMARKS.md
 	tools/install-test-tools
 	cargo bench --no-run --bench load
 	tools/with-postgres --durable cargo bench --bench load
+
+bench-quick: web ## The same in two or three minutes, to see that it runs: writes nothing
+	tools/install-test-tools
+	cargo bench --no-run --bench load
+	tools/with-postgres --durable cargo bench --bench load -- --quick
+
+bench-page: ## Write docs/BENCHMARKS.md again from the figures of the last run
+	cargo bench --bench load -- --page
 
 clean: ## Remove everything that was built
 	rm -rf target web/dist web/node_modules web/*/node_modules tests/browser/node_modules .tools

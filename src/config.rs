@@ -50,6 +50,8 @@ pub struct Config {
     pub turn: Turn,
     /// What is logged and how.
     pub log: Log,
+    /// Figures for Prometheus.
+    pub metrics: Metrics,
 }
 
 /// Where to listen.
@@ -190,6 +192,14 @@ impl Default for Turn {
             concurrent: nsize(32),
         }
     }
+}
+
+/// Figures for Prometheus.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Whoever shows it may read `GET /metrics`; nobody may without one.
+    pub token: Option<Secret>,
 }
 
 /// What is logged and how.

@@ -113,6 +113,12 @@ impl Part {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
     /// How it does.
     #[must_use]
     pub fn condition(&self) -> Condition {

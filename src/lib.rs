@@ -9,6 +9,7 @@ pub mod field;
 pub mod guard;
 pub mod health;
 pub mod ids;
+pub mod metrics;
 pub mod telemetry;
 pub mod text;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
+use axum::http::header;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -75,20 +75,11 @@ enum Hello {
     },
 }
 
-/// Where a socket was opened from.
+/// Where a socket was opened from. It keeps nothing of the request: that would stay in memory as long as the socket.
 struct Page {
     origin: Option<Origin>,
-    headers: HeaderMap,
-    uri: Uri,
-}
-
-impl Page {
     /// Not a browser, or our own page.
-    fn is_own(&self, state: &AppState) -> bool {
-        self.origin
-            .as_ref()
-            .is_none_or(|origin| is_own(&state.access, &self.headers, &self.uri, origin))
-    }
+    is_own: bool,
 }
 
 /// Opens the socket. Frames are JSON texts; the first one, within five seconds, is
@@ -116,7 +107,9 @@ async fn live(
     let permit = state.sockets.clone().try_acquire_owned().map_err(|_| {
         ApiError::unavailable("Too many sockets are open on this node: try again in a moment.")
     })?;
-    let page = Page { origin, headers: parts.headers, uri: parts.uri };
+    let own = |origin| is_own(&state.access, &parts.headers, &parts.uri, origin);
+    let page = Page { is_own: origin.as_ref().is_none_or(own), origin };
+    drop(parts);
     // The process waits for its sockets to say goodbye.
     let tracked = state.tasks.token();
     Ok(small(upgrade).on_upgrade(move |socket| async move {
@@ -140,12 +133,14 @@ async fn greet(state: &AppState, socket: &mut Socket, page: &Page) -> Gone {
     };
     match (ticket, token) {
         (Some(ticket), _) => {
-            if !page.is_own(state) {
+            if !page.is_own {
                 return Gone::Ended(Code::Forbidden);
             }
             let clock = state.conversations.clock();
             match tickets::redeem(&state.access.db, &ticket, clock).await {
-                Ok(Some(owner)) => inbox::live::serve(state, socket, &owner, cursor, watch).await,
+                Ok(Some(owner)) => {
+                    Box::pin(inbox::live::serve(state, socket, &owner, cursor, watch)).await
+                }
                 Ok(None) => Gone::Ended(Code::Unauthenticated),
                 Err(error) => {
                     tracing::warn!(%error, "a ticket could not be looked at");
@@ -154,9 +149,8 @@ async fn greet(state: &AppState, socket: &mut Socket, page: &Page) -> Gone {
             }
         }
         (None, Some(token)) => {
-            let own = page.is_own(state);
-            let origin = page.origin.as_ref().filter(|_| !own);
-            widget::live::serve(state, socket, &token, origin, after).await
+            let origin = page.origin.as_ref().filter(|_| !page.is_own);
+            Box::pin(widget::live::serve(state, socket, &token, origin, after)).await
         }
         (None, None) => Gone::Ended(Code::Unauthenticated),
     }

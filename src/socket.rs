@@ -10,8 +10,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
-/// Read and write buffers of one socket: thousands are open at once.
-const BUFFER_BYTES: usize = 4 * 1024;
+/// What a socket keeps for reading: thousands are open at once, and clients say little. Longer frames get their room as they
+/// come.
+const READ_BYTES: usize = 512;
+/// What is written at once.
+const WRITE_BYTES: usize = 4 * 1024;
 /// The largest frame a client may send.
 const MAX_FRAME_BYTES: usize = 16 * 1024;
 /// How long a close frame may take before the connection is simply dropped.
@@ -98,8 +101,8 @@ pub struct Socket {
 /// An upgrade with small buffers.
 pub fn small(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
     upgrade
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(BUFFER_BYTES)
+        .read_buffer_size(READ_BYTES)
+        .write_buffer_size(WRITE_BYTES)
         .max_message_size(MAX_FRAME_BYTES)
         .max_frame_size(MAX_FRAME_BYTES)
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, Executor as _};
@@ -17,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use baton::ids::{Ids, MessageId};
 
-use super::judgement::Latencies;
+use super::judgement::Quantiles;
 use super::pace;
 
 /// As many as the product puts into one transaction.
@@ -59,10 +60,11 @@ struct Place {
 }
 
 /// What came out.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Bare {
     /// Commits a second by so many writers.
     pub per_second: f64,
-    pub latencies: Latencies,
+    pub latencies: Quantiles,
 }
 
 enum Engine {
@@ -124,7 +126,7 @@ impl Program {
         };
         let (per_second, latencies) =
             pace::as_fast_as_it_goes(self.places.clone(), time, one).await?;
-        Ok(Bare { per_second, latencies })
+        Ok(Bare { per_second, latencies: Quantiles::from(&latencies) })
     }
 
     /// Commits by schedule: what one takes at that rate.
@@ -132,7 +134,7 @@ impl Program {
         self: &Arc<Self>,
         per_second: f64,
         commits: usize,
-    ) -> anyhow::Result<Latencies> {
+    ) -> anyhow::Result<Quantiles> {
         let program = Arc::clone(self);
         let next = AtomicI64::new(0);
         let call = move |_: Option<()>| {
@@ -141,7 +143,7 @@ impl Program {
             let place = Arc::clone(&program.places[number % program.places.len()]);
             async move { program.commit(&place).await }
         };
-        pace::repeated(per_second, commits, call).await
+        Ok(Quantiles::from(&pace::repeated(per_second, commits, call).await?))
     }
 
     async fn commit(&self, place: &Arc<Place>) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@ use anyhow::Context;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{ChildStdout, Command};
 
+use super::http::Connection;
 use super::machine;
 use super::scenario::Scenario;
 
@@ -16,6 +17,9 @@ use super::scenario::Scenario;
 const START: Duration = Duration::from_secs(120);
 /// How long it may take to stop.
 const STOP: Duration = Duration::from_secs(20);
+
+/// Opens `/metrics`: it is on in every run, so that what it costs is in the figures.
+const METRICS_TOKEN: &str = "a-token-for-the-benchmark";
 
 /// A running process that listens on loopback; it is killed when this is dropped.
 pub struct Child {
@@ -40,24 +44,24 @@ impl Child {
         scenario: &Scenario,
         log: &Path,
     ) -> anyhow::Result<Self> {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
-        let mut command = Command::new(binary);
-        command
-            .args(["serve", "--port", "0", "--database", database, "--model-name", "bench"])
-            .args(["--model-url", &format!("http://{model}/v1")])
-            .env("BATON_TURN__DEBOUNCE_MS", scenario.debounce_ms.to_string())
-            .stderr(log);
-        // The load comes from few people: nobody is held back by rates.
-        for limit in [
-            "SIGN_IN_PER_MINUTE",
-            "VISITOR_MESSAGES_PER_MINUTE",
-            "VISITOR_MESSAGES_BURST",
-            "VISITOR_SESSIONS_PER_MINUTE",
-            "AGENT_REQUESTS_PER_SECOND",
-        ] {
-            command.env(format!("BATON_LIMITS__{limit}"), "1000000");
-        }
-        Self::start(command, "baton").await
+        Self::start(serve(binary, database, model, scenario, log)?, "baton").await
+    }
+
+    /// The same, without waiting for anything: where it will listen is known before.
+    pub fn baton_at(
+        address: SocketAddr,
+        binary: &Path,
+        database: &str,
+        model: SocketAddr,
+        scenario: &Scenario,
+        log: &Path,
+    ) -> anyhow::Result<Self> {
+        let mut command = serve(binary, database, model, scenario, log)?;
+        command.args(["--port", &address.port().to_string()]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        let process = command.spawn().context("baton cannot be started")?;
+        let id = process.id().context("baton has ended")?;
+        Ok(Self { process, address, id })
     }
 
     async fn start(mut command: Command, what: &str) -> anyhow::Result<Self> {
@@ -82,6 +86,16 @@ impl Child {
         machine::memory_of(self.id)
     }
 
+    /// What it says of itself at `/metrics`.
+    pub async fn figure(&self, series: &str) -> anyhow::Result<f64> {
+        let mut connection = Connection::open(self.address).await?;
+        let headers = format!("authorization: Bearer {METRICS_TOKEN}\r\n");
+        let answer = connection.send("GET", "/metrics", &headers, "").await?;
+        let text = String::from_utf8_lossy(&answer.body);
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+        value.with_context(|| format!("no {series} at /metrics: status {}", answer.status))
+    }
+
     /// Asks it to end, and waits.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         let asked = Command::new("kill").arg(self.id.to_string()).status().await?;
@@ -89,6 +103,36 @@ impl Child {
         tokio::time::timeout(STOP, self.process.wait()).await.context("does not stop")??;
         Ok(())
     }
+}
+
+/// The command that serves a database, on any free port.
+fn serve(
+    binary: &Path,
+    database: &str,
+    model: SocketAddr,
+    scenario: &Scenario,
+    log: &Path,
+) -> anyhow::Result<Command> {
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+    let mut command = Command::new(binary);
+    command
+        .args(["serve", "--database", database, "--model-name", "bench"])
+        .env("BATON_LISTEN__PORT", "0")
+        .env("BATON_METRICS__TOKEN", METRICS_TOKEN)
+        .args(["--model-url", &format!("http://{model}/v1")])
+        .env("BATON_TURN__DEBOUNCE_MS", scenario.debounce_ms.to_string())
+        .stderr(log);
+    // The load comes from few people: nobody is held back by rates.
+    for limit in [
+        "SIGN_IN_PER_MINUTE",
+        "VISITOR_MESSAGES_PER_MINUTE",
+        "VISITOR_MESSAGES_BURST",
+        "VISITOR_SESSIONS_PER_MINUTE",
+        "AGENT_REQUESTS_PER_SECOND",
+    ] {
+        command.env(format!("BATON_LIMITS__{limit}"), "1000000");
+    }
+    Ok(command)
 }
 
 /// Reads until a line names an address; what comes later is read and dropped, so that the writer is never held up.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 /// Latencies, to the microsecond.
 #[derive(Clone)]
@@ -37,19 +38,34 @@ impl Latencies {
     pub fn ms(&self, quantile: f64) -> f64 {
         self.0.value_at_quantile(quantile) as f64 / 1000.0
     }
+}
 
-    pub fn p50(&self) -> f64 {
-        self.ms(0.5)
-    }
-
-    pub fn p99(&self) -> f64 {
-        self.ms(0.99)
+impl From<&Latencies> for Quantiles {
+    fn from(all: &Latencies) -> Self {
+        let ms = |quantile| all.ms(quantile);
+        Self { count: all.count(), p50: ms(0.5), p90: ms(0.9), p99: ms(0.99), max: ms(1.0) }
     }
 }
 
 impl fmt::Display for Latencies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "p50 {:.2} ms, p99 {:.2} ms", self.p50(), self.p99())
+        Quantiles::from(self).fmt(f)
+    }
+}
+
+/// What is kept of latencies, in milliseconds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Quantiles {
+    pub count: u64,
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+impl fmt::Display for Quantiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p50 {:.2} ms, p99 {:.2} ms", self.p50, self.p99)
     }
 }
 

@@ -11,15 +11,17 @@ use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::get;
 use futures_util::{SinkExt, StreamExt};
+use serde::{Deserialize, Serialize};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::child::Child;
 use super::http::Connection;
-use super::judgement::Latencies;
+use super::judgement::{Latencies, Quantiles};
 use super::scenario::Scenario;
 use super::{machine, model, pace};
 
 /// What came out.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// Requests a second of the bare model server, each a stream of the scenario's tokens.
     pub model: Rate,
@@ -28,14 +30,15 @@ pub struct Limits {
     /// Echoes a second over sockets.
     pub echo: Rate,
     /// The disk.
-    pub fsync: Latencies,
+    pub fsync: Quantiles,
 }
 
 /// How often, and what each cost the serving process.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Rate {
     pub per_second: f64,
     pub cpu_us: f64,
-    pub latencies: Latencies,
+    pub latencies: Quantiles,
 }
 
 impl fmt::Display for Rate {
@@ -85,7 +88,7 @@ pub async fn measure(scenario: &Scenario, model: &Child, folder: &Path) -> anyho
     servers.stop().await?;
     let folder = folder.to_owned();
     let fsync = tokio::task::spawn_blocking(move || machine::fsync(&folder, time)).await??;
-    Ok(Limits { model, hello, echo, fsync })
+    Ok(Limits { model, hello, echo, fsync: Quantiles::from(&fsync) })
 }
 
 async fn requests(
@@ -110,7 +113,8 @@ async fn requests(
         }
     };
     let (per_second, latencies) = pace::as_fast_as_it_goes(opened, time, one).await?;
-    Ok(Rate { per_second, cpu_us: each(server.cpu()? - before, &latencies), latencies })
+    let cpu_us = each(server.cpu()? - before, &latencies);
+    Ok(Rate { per_second, cpu_us, latencies: Quantiles::from(&latencies) })
 }
 
 async fn echoes(server: &Child, connections: usize, time: Duration) -> anyhow::Result<Rate> {
@@ -126,7 +130,8 @@ async fn echoes(server: &Child, connections: usize, time: Duration) -> anyhow::R
         Ok(socket)
     })
     .await?;
-    Ok(Rate { per_second, cpu_us: each(server.cpu()? - before, &latencies), latencies })
+    let cpu_us = each(server.cpu()? - before, &latencies);
+    Ok(Rate { per_second, cpu_us, latencies: Quantiles::from(&latencies) })
 }
 
 /// Processor time for each, in microseconds.

@@ -7,10 +7,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use serde::{Deserialize, Serialize};
 
 use super::judgement::Latencies;
 
 /// What was measured on.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Machine {
     processor: String,
     cores: usize,
@@ -19,22 +21,54 @@ pub struct Machine {
     filesystem: String,
     rust: String,
     server: String,
+    /// How much of all processors' time other programs took before this one began, in percent.
+    others_percent: f64,
 }
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} × {}, {:.0} GiB, Linux {}, data on {}; {}, {}",
+            "{} × {}, {:.0} GiB, Linux {}, data on {}; {}, {}; other programs took {:.0} % of the processors just before",
             self.cores,
             self.processor,
             self.memory_gib,
             self.kernel,
             self.filesystem,
             self.server,
-            self.rust
+            self.rust,
+            self.others_percent
         )
     }
+}
+
+/// How long the machine is looked at before anything runs.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// How busy all processors are together for a while, in percent.
+fn busy_percent(time: Duration) -> anyhow::Result<f64> {
+    let ticks = || -> anyhow::Result<(f64, f64)> {
+        let stat = fs::read_to_string("/proc/stat")?;
+        let first = stat.lines().next().context("an empty /proc/stat")?;
+        let each: Vec<f64> = first.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+        // Fourth and fifth are idle time and waiting for the disk; what follows the eighth is counted before already.
+        let all: f64 = each.iter().take(8).sum();
+        let idle: f64 = each.iter().skip(3).take(2).sum();
+        Ok((all - idle, all))
+    };
+    let before = ticks()?;
+    std::thread::sleep(time);
+    let after = ticks()?;
+    Ok((after.0 - before.0) / (after.1 - before.1).max(1.0) * 100.0)
+}
+
+/// Lets this program and its children open as many files as they ever may.
+pub fn most_files() -> anyhow::Result<u64> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit)?;
+    Ok(limit.current.unwrap_or(u64::MAX))
 }
 
 /// Describes this machine, with `folder` as the place of the data.
@@ -61,6 +95,7 @@ pub fn describe(server: &Path, folder: &Path) -> anyhow::Result<Machine> {
         filesystem,
         rust: said("rustc", &["--version"]).unwrap_or_default(),
         server: said(&server.display().to_string(), &["--version"])?,
+        others_percent: busy_percent(LOOK)?,
     })
 }
 

@@ -1,7 +1,7 @@
 //! `make bench`: the real server under load, and the limits of the machine beside it, in one run.
 //!
 //! Starts `baton serve` as a child process on each engine, a model server as another, drives visitors, people and a console
-//! over HTTP and sockets, and writes what it saw into `docs/BENCHMARKS.md`. Arrivals come by a schedule and latencies
+//! over HTTP and sockets, keeps what it saw in `benches/measured.json` and writes it into `docs/BENCHMARKS.md`. Arrivals come by a schedule and latencies
 //! count from the scheduled time, so that a slow server cannot slow its own measurement. What is driven stands in
 //! `benches/scenario.toml`.
 
@@ -9,12 +9,14 @@ mod bare;
 mod business;
 mod child;
 mod engine;
+mod footprint;
 mod http;
 mod judgement;
 mod limits;
 mod machine;
 mod model;
 mod pace;
+mod page;
 mod people;
 mod report;
 mod scenario;
@@ -25,10 +27,11 @@ mod visitor;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Context;
 
-use engine::EngineRun;
+use engine::{EngineRun, Place};
 use scenario::Scenario;
 
 /// Where PostgreSQL is, made by `tools/with-postgres --durable`.
@@ -42,9 +45,14 @@ struct Asked {
     shorter: f64,
     /// Another server than the one that was built with this.
     server: PathBuf,
-    /// Print, but leave the document alone.
+    /// Print, but leave the figures and the document alone.
     dry: bool,
+    /// Write the document from the figures of the last run, and run nothing.
+    page: bool,
 }
+
+/// How much shorter a quick run is.
+const QUICK: f64 = 8.0;
 
 impl Asked {
     fn of_process() -> anyhow::Result<Self> {
@@ -53,6 +61,7 @@ impl Asked {
             shorter: 1.0,
             server: PathBuf::from(env!("CARGO_BIN_EXE_baton")),
             dry: false,
+            page: false,
         };
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
@@ -64,8 +73,13 @@ impl Asked {
                 "--shorter" => asked.shorter = value()?.parse().context("--shorter")?,
                 "--server" => asked.server = value()?.into(),
                 "--dry" => asked.dry = true,
+                "--page" => asked.page = true,
+                "--quick" => {
+                    asked.shorter = QUICK;
+                    asked.dry = true;
+                }
                 other => anyhow::bail!(
-                    "unknown argument {other}: --engine NAME, --shorter FACTOR, --server PATH, --dry"
+                    "unknown argument {other}: --engine NAME, --shorter FACTOR, --server PATH, --dry, --quick, --page"
                 ),
             }
         }
@@ -98,47 +112,54 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 async fn run() -> anyhow::Result<()> {
     let asked = Asked::of_process()?;
+    if asked.page {
+        return report::Report::kept()?.write_page();
+    }
+    let started = Instant::now();
     let scenario = Scenario::read()?.shorter(asked.shorter);
+    let files = machine::most_files()?;
+    let sockets = scenario.footprint.sockets;
+    anyhow::ensure!(
+        usize::try_from(files)? > sockets + sockets / 5,
+        "{sockets} sockets do not fit into a limit of {files} open files: raise it with `ulimit -Hn`"
+    );
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let machine = machine::describe(&asked.server, folder.path())?;
     say(&machine.to_string());
     let model = child::Child::own("model").await?;
     let limits = limits::measure(&scenario, &model, folder.path()).await?;
     say(&limits.to_string());
-    let mut engines = Vec::new();
+    let place = |name, url| Place {
+        name,
+        url,
+        binary: asked.server.clone(),
+        log: folder.path().join("server.log"),
+    };
+    let mut places = Vec::new();
     if asked.wants("sqlite") {
         let url = format!("sqlite:{}", folder.path().join("baton.db").display());
-        engines.push(EngineRun::new(
-            "SQLite",
-            url,
-            &asked.server,
-            folder.path(),
-            &scenario,
-            &model,
-        ));
+        places.push(place("SQLite", url));
     }
     if asked.wants("postgres") {
         let url = std::env::var(POSTGRES).with_context(|| {
             format!("{POSTGRES} is not set: run under tools/with-postgres --durable")
         })?;
-        engines.push(EngineRun::new(
-            "PostgreSQL",
-            url,
-            &asked.server,
-            folder.path(),
-            &scenario,
-            &model,
-        ));
+        places.push(place("PostgreSQL", url));
     }
-    let mut measured = Vec::new();
-    for engine in engines {
-        measured.push(Box::pin(engine.measure()).await?);
+    let mut engines = Vec::new();
+    for place in places {
+        let run = EngineRun { place, scenario: &scenario, model: &model };
+        engines.push(Box::pin(run.measure()).await?);
     }
-    let report = report::Report { machine, scenario, limits, engines: measured };
+    let minutes = started.elapsed().as_secs_f64() / 60.0;
+    let report = report::Report { machine, scenario, limits, engines, minutes };
     say(&report.summary());
+    let flaws = report.flaws();
     if !asked.dry {
-        report.write()?;
+        report.keep()?;
+        report.write_page()?;
     }
+    anyhow::ensure!(flaws.is_empty(), "not a measurement:\n{}", flaws.join("\n"));
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::child::Child;
 use super::http::Connection;
-use super::judgement::Latencies;
+use super::judgement::Quantiles;
 use super::pace;
 use super::scenario::Scenario;
 
@@ -145,7 +145,7 @@ pub fn request(streaming: bool) -> String {
 }
 
 /// How long a bare client waits for the judge, at this rate.
-pub async fn judge(model: &Child, per_second: f64, calls: usize) -> anyhow::Result<Latencies> {
+pub async fn judge(model: &Child, per_second: f64, calls: usize) -> anyhow::Result<Quantiles> {
     let body: Arc<str> = request(false).into();
     let address = model.address;
     let call = move |connection: Option<Connection>| {
@@ -159,5 +159,5 @@ pub async fn judge(model: &Child, per_second: f64, calls: usize) -> anyhow::Resu
             Ok(connection)
         }
     };
-    pace::repeated(per_second, calls, call).await
+    Ok(Quantiles::from(&pace::repeated(per_second, calls, call).await?))
 }

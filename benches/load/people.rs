@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -13,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::business::Business;
 use super::child::Child;
 use super::http::Connection;
-use super::judgement::Latencies;
+use super::judgement::{Latencies, Quantiles};
 use super::pace;
 use super::scenario::People;
 use super::visitor::{Visitor, hello_socket};
@@ -70,9 +71,10 @@ async fn held(server: &Child, business: &Business, count: usize) -> anyhow::Resu
 }
 
 /// What came of people's messages.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Messages {
     /// From the scheduled time to the visitor's socket.
-    pub shown: Latencies,
+    pub shown: Quantiles,
     pub errors: u64,
 }
 
@@ -101,7 +103,10 @@ pub async fn write(
                 visitor.ear.expect(at);
                 match http.send("POST", &path, &headers, &body).await {
                     Ok(answer) if answer.status == 200 => sent += 1,
-                    Ok(_) | Err(_) => errors += 1,
+                    Ok(_) | Err(_) => {
+                        visitor.ear.expect_no_more();
+                        errors += 1;
+                    }
                 }
             }
             visitor.ear.settled(PATIENCE).await;
@@ -115,19 +120,20 @@ pub async fn write(
         let _gone = senders[number % senders.len()].send((number, at));
     }
     drop(senders);
-    let mut messages = Messages { shown: Latencies::default(), errors: 0 };
+    let (mut all, mut errors) = (Latencies::default(), 0);
     for one in running {
-        let (shown, errors) = one.await?;
-        messages.shown.merge(&shown);
-        messages.errors += errors;
+        let (shown, wrong) = one.await?;
+        all.merge(&shown);
+        errors += wrong;
     }
-    Ok(messages)
+    Ok(Messages { shown: Quantiles::from(&all), errors })
 }
 
 /// What came of visitors who write as fast as they get their acknowledgement.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Acknowledged {
     pub per_second: f64,
-    pub latencies: Latencies,
+    pub latencies: Quantiles,
     /// Processor time of the server for each, in milliseconds.
     pub cpu_ms: f64,
 }
@@ -153,5 +159,5 @@ pub async fn acknowledged(
     let (per_second, latencies) = pace::as_fast_as_it_goes(visitors, time, one).await?;
     #[expect(clippy::cast_precision_loss, reason = "a count of messages")]
     let cpu_ms = (server.cpu()? - before).as_secs_f64() * 1000.0 / latencies.count().max(1) as f64;
-    Ok(Acknowledged { per_second, latencies, cpu_ms })
+    Ok(Acknowledged { per_second, latencies: Quantiles::from(&latencies), cpu_ms })
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What is driven.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     pub chunks: usize,
@@ -21,10 +21,11 @@ pub struct Scenario {
     pub writers: Closed,
     pub stored: Stored,
     pub limits: Limits,
+    pub footprint: Footprint,
 }
 
 /// Questions by a schedule.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scheduled {
     pub conversations: usize,
@@ -46,7 +47,7 @@ impl Scheduled {
 }
 
 /// As fast as answers come.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Closed {
     pub conversations: usize,
@@ -60,7 +61,7 @@ impl Closed {
 }
 
 /// Messages of people by a schedule.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct People {
     pub conversations: usize,
@@ -69,14 +70,23 @@ pub struct People {
 }
 
 /// What lies in the database beside what is driven.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stored {
     pub conversations: usize,
 }
 
+/// What the process takes when nobody asks anything, and how soon it is there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Footprint {
+    pub chunks: usize,
+    pub sockets: usize,
+    pub starts: usize,
+}
+
 /// How the limits of the machine are measured.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     pub seconds: f64,
@@ -110,11 +120,13 @@ impl Scenario {
         }
         fewer(&mut self.people.messages);
         fewer(&mut self.stored.conversations);
+        fewer(&mut self.footprint.sockets);
         for seconds in
             [&mut self.saturated.seconds, &mut self.writers.seconds, &mut self.limits.seconds]
         {
             *seconds = (*seconds / factor).max(1.0);
         }
+        self.footprint.starts = self.footprint.starts.min(5);
         self
     }
 

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::business::Business;
@@ -22,10 +23,17 @@ use super::judgement::Latencies;
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// What a visitor's socket has heard since it was last asked.
+///
+/// A question is sent, heard back once it is stored, read by a turn that begins after that (its dots), and answered by that turn's
+/// sentences and its whole answer. A question that is stored while a turn runs waits for the next one, and so does its time.
 #[derive(Default)]
 pub struct Heard {
-    /// When those questions were due that have been sent and not begun to be answered.
-    waiting: VecDeque<Instant>,
+    /// When those questions were due that have been sent, in order.
+    sent: VecDeque<Instant>,
+    /// Those that are stored and no turn has read.
+    stored: Vec<Instant>,
+    /// Those that the running turn reads and has shown no sentence for.
+    read: Vec<Instant>,
     /// From a question's scheduled time to the first sentence on the socket.
     pub first: Latencies,
     /// From a person's message's scheduled time to the socket.
@@ -34,7 +42,7 @@ pub struct Heard {
     drafting: bool,
     /// Finished answers of the AI.
     pub answers: u64,
-    /// Answers that came without a sentence shown before.
+    /// Questions whose answer came without a sentence shown before.
     pub unannounced: u64,
     /// The AI gave the conversation away.
     pub handed_off: bool,
@@ -42,7 +50,7 @@ pub struct Heard {
 
 impl Heard {
     fn is_settled(&self) -> bool {
-        self.waiting.is_empty() && !self.drafting
+        self.sent.is_empty() && self.stored.is_empty() && self.read.is_empty() && !self.drafting
     }
 }
 
@@ -65,7 +73,12 @@ impl Ear {
 
     /// Something will be said that was due then.
     pub fn expect(&self, due: Instant) {
-        self.lock().waiting.push_back(due);
+        self.lock().sent.push_back(due);
+    }
+
+    /// What was expected last could not be said.
+    pub fn expect_no_more(&self) {
+        self.lock().sent.pop_back();
     }
 
     /// How many finished answers there are.
@@ -101,25 +114,28 @@ impl Ear {
 
     fn hear(&self, frame: &str) {
         let now = Instant::now();
-        let mut heard = self.lock();
+        let heard = &mut *self.lock();
+        let by = |author: &str| frame.contains(&format!(r#""author":{{"kind":"{author}""#));
         if frame.starts_with(r#"{"type":"draft","#) {
             heard.drafting = true;
             // One answer may be to several questions: all of them have waited for it.
-            while let Some(due) = heard.waiting.pop_front() {
+            for due in heard.read.drain(..) {
                 heard.first.add(now - due);
             }
+        } else if frame.starts_with(r#"{"type":"typing","#) && by("assistant") {
+            // A turn begins. One that it supersedes has read less.
+            heard.read.append(&mut heard.stored);
         } else if frame.starts_with(r#"{"type":"message","#) {
-            if frame.contains(r#""author":{"kind":"assistant""#) {
+            if by("assistant") {
                 heard.answers += 1;
                 heard.drafting = false;
-                if !heard.waiting.is_empty() {
-                    heard.waiting.clear();
-                    heard.unannounced += 1;
-                }
-                drop(heard);
+                heard.unannounced += u64::try_from(heard.read.len()).unwrap_or(u64::MAX);
+                heard.read.clear();
                 self.answered.notify_waiters();
-            } else if frame.contains(r#""author":{"kind":"agent""#)
-                && let Some(due) = heard.waiting.pop_front()
+            } else if by("visitor") {
+                heard.stored.extend(heard.sent.pop_front());
+            } else if by("agent")
+                && let Some(due) = heard.sent.pop_front()
             {
                 heard.people.add(now - due);
             }
@@ -208,10 +224,10 @@ impl Visitor {
 /// Opens a socket, says hello and hears the welcome.
 pub async fn hello_socket(address: SocketAddr, hello: String) -> anyhow::Result<Socket> {
     let address = format!("ws://{address}/api/v1/live");
-    let (mut socket, _) = tokio_tungstenite::connect_async(address).await?;
-    if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
-        stream.set_nodelay(true)?;
-    }
+    // Thousands of them are open at once; what they hear is short.
+    let small = WebSocketConfig::default().read_buffer_size(2 * 1024).write_buffer_size(2 * 1024);
+    let (mut socket, _) =
+        tokio_tungstenite::connect_async_with_config(address, Some(small), true).await?;
     socket.send(Message::text(hello)).await?;
     let welcome = socket.next().await.context("no welcome")??;
     let text = welcome.to_text()?;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use tokio::sync::Semaphore;
 
 use crate::field::Invalid;
@@ -50,7 +52,7 @@ pub enum PasswordError {
 pub struct Passwords {
     cost: PasswordCost,
     permits: Arc<Semaphore>,
-    /// A hash of nothing anyone can type, checked when the account is unknown.
+    /// What looks like a hash and is one of nothing, checked when the account is unknown: the work is the same.
     nobody: Arc<str>,
 }
 
@@ -60,7 +62,7 @@ impl Passwords {
     /// # Errors
     /// When the algorithm refuses the cost.
     pub fn new(cost: PasswordCost) -> Result<Self, PasswordError> {
-        let nobody = hash_now(cost, &super::secret::fresh_token())?;
+        let nobody = hash_of_nothing(cost)?;
         Ok(Self { cost, permits: Arc::new(Semaphore::new(CONCURRENT)), nobody: nobody.into() })
     }
 
@@ -107,9 +109,22 @@ impl Passwords {
     }
 }
 
+fn params(cost: PasswordCost) -> Result<Params, PasswordError> {
+    Params::new(cost.memory_kib, cost.passes, 1, None)
+        .map_err(|e| PasswordError::Hash(e.to_string()))
+}
+
+/// Salt and hash drawn by lot: a start need not hash anything to have it.
+fn hash_of_nothing(cost: PasswordCost) -> Result<String, PasswordError> {
+    params(cost)?;
+    let PasswordCost { memory_kib, passes } = cost;
+    let (salt, hash): ([u8; 16], [u8; 32]) = rand::random();
+    let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(hash));
+    Ok(format!("$argon2id$v=19$m={memory_kib},t={passes},p=1${salt}${hash}"))
+}
+
 fn hash_now(cost: PasswordCost, password: &str) -> Result<String, PasswordError> {
-    let params = Params::new(cost.memory_kib, cost.passes, 1, None)
-        .map_err(|e| PasswordError::Hash(e.to_string()))?;
+    let params = params(cost)?;
     let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let hash: PasswordHash =
         argon.hash_password(password.as_bytes()).map_err(|e| PasswordError::Hash(e.to_string()))?;

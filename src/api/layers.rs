@@ -1,7 +1,7 @@
 //! The layers around the whole router: request id and log line, headers, size limit, panics as errors.
 
 use std::any::Any;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -16,6 +16,7 @@ use super::error::ApiError;
 use super::headers;
 use crate::clock::Clock;
 use crate::ids::Ids;
+use crate::metrics;
 
 /// The header that names a request in answers and logs.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -85,10 +86,12 @@ async fn observe(State(clock): State<Clock>, mut request: Request, next: Next) -
         http.method = %request.method(),
         http.route = route,
     );
+    let (method, began) = (request.method().clone(), Instant::now());
     let started = clock.now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let took = clock.now().since(started);
     let status = response.status();
+    metrics::get().web.answered(method.as_str(), &route, status.as_str(), began.elapsed());
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let _entered = span.enter();
     if took >= SLOW && status != StatusCode::SWITCHING_PROTOCOLS {

@@ -303,6 +303,12 @@ fn validate(config: &Config) -> Result<(), Wrong> {
             "must be at least 1000: workers give a sign of life every third of it",
         );
     }
+    if let Some(token) = &config.metrics.token {
+        let token = token.expose();
+        if token.len() < 16 || !token.bytes().all(|b| b.is_ascii_graphic()) {
+            return wrong("metrics.token", "must be at least 16 visible ASCII characters");
+        }
+    }
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&config.log.filter) {
         return wrong("log.filter", format!("{error}; write it like `info,baton=debug`"));
     }

@@ -137,6 +137,10 @@ fn errors_name_the_key_the_source_and_the_remedy() {
         &["`turn.judge_deadline_ms`"],
     );
     check_refused(load("[log]\nfilter = \"a=b=c\"", &[], &[]), &["`log.filter`"]);
+    for token in ["short", "sixteen letters and spaces"] {
+        let refused = load("", &[("BATON_METRICS__TOKEN", token)], &[]);
+        check_refused(refused, &["`metrics.token`", "BATON_METRICS__TOKEN", "16"]);
+    }
     check_refused(load("[prompts]\nfolder = \"/no/such\"", &[], &[]), &["`prompts.folder`"]);
     let missing = Sources { file: Some("/no/such.toml".into()), ..Sources::default() };
     let error = Config::load(&missing).expect_err("refused").to_string();

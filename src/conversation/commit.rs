@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::desk::Seat;
 use super::events::{Change, Evidence, Heard, Logged, Wire};
+use super::figures;
 use super::message::{Actor, Message, MessageKind};
 use super::others::Item;
 use super::record::{Entry, NoticeCode, Record};
@@ -22,6 +23,7 @@ use crate::ids::{
     AgentId, ContactId, ConversationId, Ids, InboxId, MessageId, NodeId, TurnId, WorkspaceId,
 };
 use crate::knowledge::Citation;
+use crate::metrics;
 use crate::text::catalogue;
 
 /// How long a turn may run without a sign of life before another worker may take it, unless the installation says otherwise.
@@ -355,6 +357,7 @@ impl Conversations {
         due.retain(|timer| timer.due_at <= now);
         due.sort_by_key(|timer| timer.due_at);
         for timer in due {
+            metrics::get().work.timer_late.record(now.since(timer.due_at));
             let event = Event::TimerFired { kind: timer.kind, anchor: timer.anchor };
             self.commit(Command::new(workspace, id, event)).await?;
         }
@@ -554,6 +557,7 @@ impl Conversations {
         taken: Option<(TurnFacts, Seat)>,
     ) -> Outcome {
         let before = loaded.conversation.clone();
+        let held_by = figures::holder(&before.holder);
         let events = self.logged(conn, &command, &loaded, &stepped, facts).await?;
         let after = stepped.next;
         let newest = events.iter().rev().find_map(|e| {
@@ -615,6 +619,7 @@ impl Conversations {
                 taken.leased();
             }
             wire.timer_at(next_timer);
+            figures::count(held_by, &change.events);
             wire.publish(change);
             if let Some(taken) = taken {
                 taken.begin();

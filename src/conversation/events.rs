@@ -214,7 +214,8 @@ impl Default for Wire {
     fn default() -> Self {
         Self {
             agents: Topics::new(1024),
-            visitors: Topics::new(256),
+            // Thousands listen, each to their own; who lags reads again.
+            visitors: Topics::new(32),
             presence: Presence::default(),
             gates: Gates::default(),
             drafts: Drafts::default(),

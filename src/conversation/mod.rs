@@ -5,6 +5,7 @@ mod commit;
 mod derive;
 mod desk;
 mod events;
+pub mod figures;
 pub mod lists;
 mod message;
 pub mod others;

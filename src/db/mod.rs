@@ -25,7 +25,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -33,6 +33,7 @@ use sqlx::{Postgres, Sqlite};
 
 use crate::clock::Clock;
 use crate::guard::Guard;
+use crate::metrics;
 use kept::Kept;
 pub use migrate::{applied, migrate, migrate_to, missing, newest};
 pub use notify::{Channel, Listener, MAX_PAYLOAD_BYTES, Speaker};
@@ -283,6 +284,7 @@ impl Db {
         T: Send + 'static,
         F: for<'c> FnMut(&'c mut Conn) -> UnitFuture<'c, T> + Send + 'static,
     {
+        let started = Instant::now();
         let written = match &self.engine {
             Engine::Sqlite { writer: Some(writer), .. } => writer.run(unit).await,
             Engine::Sqlite { writer: None, .. } => Err(DbError::ReadOnly),
@@ -293,6 +295,8 @@ impl Db {
             }
         };
         self.writes.ended(written.as_ref().err());
+        let error = written.as_ref().err().map(trouble::name);
+        metrics::get().db.wrote(started.elapsed(), error);
         written
     }
 
@@ -404,6 +408,7 @@ where
 {
     let mut tries = 0;
     loop {
+        let started = Instant::now();
         let mut conn = begin_pg(kept, "BEGIN").await?;
         let result = match unit(&mut conn).await {
             Ok(value) if Guard::AckAfterCommit.is_broken() => {
@@ -419,10 +424,16 @@ where
         match result {
             Err(DbError::Conflict) if tries < CONFLICT_RETRIES => {
                 tries += 1;
+                metrics::get().db.retries.add(&[]);
                 // A little apart, so that two that met do not meet again: 1 to 8 ms, growing.
                 tokio::time::sleep(Duration::from_millis(u64::from(tries.min(8)))).await;
             }
-            other => return other,
+            other => {
+                if other.is_ok() {
+                    metrics::get().db.committed(1, started.elapsed());
+                }
+                return other;
+            }
         }
     }
 }

@@ -25,6 +25,16 @@ pub(super) fn trouble(error: &DbError) -> Option<&'static str> {
     }
 }
 
+/// The name that any error is counted under.
+pub(super) fn name(error: &DbError) -> &'static str {
+    match error {
+        DbError::Conflict => "conflict",
+        DbError::Panicked => "panicked",
+        _ if error.broken().is_some() => "broken",
+        _ => trouble(error).unwrap_or("other"),
+    }
+}
+
 /// Codes of PostgreSQL have five characters; those of SQLite are shorter numbers with the primary code in the low byte.
 pub(super) fn of_code(code: &str) -> Option<&'static str> {
     if code.len() < 5 {

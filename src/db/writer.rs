@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use fs4::fs_std::FileExt;
 use futures_util::FutureExt;
@@ -15,6 +16,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::query::{AfterCommit, Conn, sql};
 use super::{DbError, UnitFuture};
 use crate::guard::Guard;
+use crate::metrics;
 
 /// How many units share one transaction at most, so that the first does not wait for ever.
 const MAX_GROUP: usize = 256;
@@ -185,6 +187,7 @@ enum Units {
 async fn commit_group(conn: &mut Conn, mut group: Vec<Box<dyn Work>>) {
     let mut result = try_group(conn, &mut group, Units::AsTheyAre).await;
     if group.len() > 1 && matches!(result, Err(Lost::ByUnit(_))) {
+        metrics::get().db.retries.add_many(&[], group.len() as u64);
         result = try_group(conn, &mut group, Units::Apart).await;
     }
     match result {
@@ -194,6 +197,7 @@ async fn commit_group(conn: &mut Conn, mut group: Vec<Box<dyn Work>>) {
             refuse(group, error);
         }
         Err(Lost::ByUnit(_) | Lost::OnTheWay(_)) => {
+            metrics::get().db.retries.add_many(&[], group.len() as u64);
             let mut units = group.into_iter();
             while let Some(unit) = units.next() {
                 let mut alone = vec![unit];
@@ -230,9 +234,11 @@ async fn try_group(
     group: &mut Vec<Box<dyn Work>>,
     units: Units,
 ) -> Result<Vec<Result<(), DbError>>, Lost> {
+    let (started, count) = (Instant::now(), group.len());
     sql("BEGIN IMMEDIATE").execute(conn).await.map_err(Lost::NotBegun)?;
     match run_group(conn, group, units).await {
         Ok((outcomes, actions)) => {
+            metrics::get().db.committed(count, started.elapsed());
             for action in actions {
                 // What somebody wants done afterwards must not end the writer.
                 if std::panic::catch_unwind(AssertUnwindSafe(action)).is_err() {

@@ -107,6 +107,7 @@ pub async fn serve(
 ) -> Gone {
     let served = async {
         let mut agent = Listening::start(state, owner).await?;
+        let _counted = crate::metrics::get().web.sockets.open(&["agent"]);
         agent.run(socket, cursor, watch).await
     };
     match served.await {

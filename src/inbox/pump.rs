@@ -361,6 +361,10 @@ impl Pump {
         let Some((mut frame, row)) = frame else { return Ok(()) };
         adjust(&mut frame);
         self.tell(Out::Changed(Box::new(frame)));
+        if let Some(last) = events.last() {
+            let lag = self.state.conversations.clock().now().since(last.at);
+            crate::metrics::get().web.feed_lag.record(lag);
+        }
         for event in events {
             if let Record::AlarmRaised { alarm, step, recipient, .. } = &event.record {
                 let to = match (recipient, row.conversation.holder.assignee()) {

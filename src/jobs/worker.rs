@@ -17,6 +17,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::db::{Db, DbError};
 use crate::health::Pulse;
 use crate::ids::NodeId;
+use crate::metrics;
 
 /// How many jobs run at once: they mostly wait for a model, and answering visitors goes first.
 pub const CONCURRENCY: usize = 4;
@@ -70,6 +71,9 @@ impl Worker {
     pub fn with(mut self, kind: &'static str, handler: Arc<dyn Handler>) -> Self {
         let mut handlers = (*self.handlers).clone();
         handlers.insert(kind, handler);
+        for outcome in ["done", "failed", "parked"] {
+            metrics::get().work.jobs.add_many(&[kind, outcome], 0);
+        }
         self.handlers = Arc::new(handlers);
         self
     }
@@ -272,6 +276,9 @@ impl Worker {
             })
             .await?;
         let duration_ms = now.since(started).as_millis();
+        if written {
+            self.count(job, if error.is_none() { "done" } else { "failed" });
+        }
         match error {
             _ if !written => {
                 tracing::warn!(job.id = %job.id, job.kind, "a job ended after its lease was lost");
@@ -288,8 +295,14 @@ impl Worker {
         Ok(())
     }
 
+    fn count(&self, job: &Job, outcome: &str) {
+        let known = self.handlers.keys().find(|kind| **kind == job.kind.as_str());
+        metrics::get().work.jobs.add(&[known.unwrap_or(&"other"), outcome]);
+    }
+
     async fn give_up(&self, job: &Job, error: JobError) {
         tracing::error!(job.id = %job.id, job.kind, error.code, "a job is given up");
+        self.count(job, "parked");
         if let Some(handler) = self.handlers.get(job.kind.as_str()) {
             let told = AssertUnwindSafe(handler.gave_up(job, error)).catch_unwind().await;
             if told.is_err() {

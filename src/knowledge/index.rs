@@ -338,6 +338,9 @@ pub trait VectorIndex: Send + Sync {
     /// How it is; never waits.
     fn health(&self) -> Health;
 
+    /// How many bytes of this process's memory it takes.
+    fn bytes(&self) -> usize;
+
     /// Whether what it holds is kept elsewhere, so that making it anew is worth asking for.
     fn is_remote(&self) -> bool;
 }

@@ -232,6 +232,10 @@ impl VectorIndex for MemoryIndex {
         Health::Ok
     }
 
+    fn bytes(&self) -> usize {
+        Self::bytes(self)
+    }
+
     fn is_remote(&self) -> bool {
         false
     }

@@ -1,9 +1,11 @@
 //! Search: the passages that may answer a question, each with its score and whether it is good enough to count.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
 use crate::db::DbError;
 use crate::ids::{ChunkId, KnowledgeBaseId, WorkspaceId};
+use crate::metrics;
 use crate::text::terms;
 
 use super::embedder::EmbedPurpose;
@@ -91,7 +93,9 @@ impl Knowledge {
         limit: usize,
         reader: Reader,
     ) -> Result<Searched<Passage>, KnowledgeError> {
+        let started = Instant::now();
         let found = self.find(workspace, bases, query, locale, limit, reader).await;
+        metrics::get().knowledge.search.record(started.elapsed());
         if let Some(part) = &self.part {
             match &found {
                 Ok(searched) if searched.degraded.is_some() => part.fails("degraded"),

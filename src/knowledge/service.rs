@@ -305,6 +305,12 @@ impl Knowledge {
         self.index.health()
     }
 
+    /// How many bytes of this process's memory the index takes.
+    #[must_use]
+    pub fn index_bytes(&self) -> usize {
+        self.index.bytes()
+    }
+
     /// Makes the index of every base of a workspace anew, and returns how many there are.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! Counting tokens: exact for models that use `o200k`, a calibrated estimate for all others.
 //!
-//! Invariant: loading the tokeniser (0.3 s, 45 MiB, once) never happens on an async thread: [`estimate`] starts it in the
-//! background and answers cautiously until it is there; [`warm`] waits for it.
+//! Invariant: loading the tokeniser (0.3 s, 45 MiB, once) never happens on an async thread, and not before somebody needs it: most
+//! prompts fit by their bytes and are never counted. [`estimate`] starts it in the background and answers cautiously until it is
+//! there.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -15,7 +16,7 @@ pub const SAFETY_FACTOR: f64 = 1.15;
 static LOADED: AtomicBool = AtomicBool::new(false);
 static LOADING: Once = Once::new();
 
-/// Tokens of a text in `o200k`. Exact; the first call loads the tokeniser, so not from an async thread before [`warm`].
+/// Tokens of a text in `o200k`. Exact; the first call loads the tokeniser, so not from an async thread before [`is_loaded`].
 #[must_use]
 pub fn count(text: &str) -> usize {
     let tokens = tiktoken_rs::o200k_base_singleton().count_ordinary(text);
@@ -81,12 +82,6 @@ pub fn is_loaded() -> bool {
 fn cautious(text: &str) -> usize {
     let ascii = text.bytes().filter(u8::is_ascii).count();
     ascii.div_ceil(3) + (text.len() - ascii).div_ceil(2)
-}
-
-/// Loads the tokeniser off the async threads and waits for it.
-pub async fn warm() {
-    // A failed join means the runtime is shutting down; the estimate stays cautious.
-    let _ = tokio::task::spawn_blocking(|| count("")).await;
 }
 
 /// How a model's own token count compares with ours. Shared between requests; learns from what the server reports.

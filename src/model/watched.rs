@@ -1,4 +1,5 @@
-//! A model whose successes and failures are reported: the operator sees which endpoint fails, why and since when.
+//! A model whose successes and failures are reported and counted: the operator sees which endpoint fails, why, since when,
+//! and what it costs.
 
 use std::sync::Arc;
 
@@ -6,8 +7,11 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 
 use super::tokens::TokenBudget;
-use super::{ChatModel, ChatRequest, ChatStream, Completion, Delta, ModelError, ModelKind, Task};
+use super::{
+    ChatModel, ChatRequest, ChatStream, Completion, Delta, ModelError, ModelKind, Task, Usage,
+};
 use crate::health::Part;
+use crate::metrics::{self, Call};
 
 /// A model and its place in the report.
 pub struct Watched {
@@ -19,16 +23,24 @@ impl Watched {
     /// Reports how `model` does as `part`.
     #[must_use]
     pub fn new(model: Arc<dyn ChatModel>, part: Part) -> Self {
+        metrics::get().models.knows(part.name());
         Self { model, part }
     }
 }
 
 /// A refusal of what was asked says nothing about whether the endpoint works.
-fn report<T>(part: &Part, outcome: &Result<T, ModelError>) {
+fn report<T>(part: &Part, call: &mut Call, outcome: &Result<T, ModelError>) {
+    call.ended(outcome.as_ref().err().map_or("ok", ModelError::code));
     match outcome {
         Ok(_) => part.works(),
         Err(ModelError::Rejected { .. } | ModelError::Filtered | ModelError::TooLong) => {}
         Err(error) => part.fails(error.code()),
+    }
+}
+
+fn count(part: &Part, usage: Option<Usage>) {
+    if let Some(usage) = usage {
+        metrics::get().models.cost(part.name(), usage.prompt_tokens, usage.completion_tokens);
     }
 }
 
@@ -51,22 +63,32 @@ impl ChatModel for Watched {
     }
 
     async fn complete(&self, request: &ChatRequest) -> Result<Completion, ModelError> {
+        let mut call = metrics::get().models.begin(self.part.name());
         let outcome = self.model.complete(request).await;
-        report(&self.part.task(request.task.as_str()), &outcome);
+        let part = self.part.task(request.task.as_str());
+        report(&part, &mut call, &outcome);
+        if let Ok(completion) = &outcome {
+            count(&part, completion.usage);
+        }
         outcome
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<ChatStream, ModelError> {
         let part = self.part.task(request.task.as_str());
+        let mut call = metrics::get().models.begin(self.part.name());
         let opened = self.model.stream(request).await;
         if opened.is_err() {
-            report(&part, &opened);
+            report(&part, &mut call, &opened);
         }
         Ok(opened?
             .inspect(move |delta| match delta {
                 // Words alone are no success: a stream may still stall or break off.
                 Ok(Delta::Text(_)) => {}
-                outcome @ (Ok(Delta::Done { .. }) | Err(_)) => report(&part, outcome),
+                Ok(Delta::Done { usage, .. }) => {
+                    report(&part, &mut call, delta);
+                    count(&part, *usage);
+                }
+                Err(_) => report(&part, &mut call, delta),
             })
             .boxed())
     }

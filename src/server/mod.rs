@@ -5,6 +5,7 @@ mod index;
 mod models;
 mod pages;
 mod ready;
+mod scrape;
 mod supervise;
 mod watch;
 
@@ -47,6 +48,8 @@ use crate::{jobs, turn};
 const GRACE: Duration = Duration::from_secs(10);
 /// How often what has expired is swept out.
 const SWEEP: Duration = Duration::from_secs(3_600);
+/// How often samples of metrics are sorted.
+const TIDY: Duration = Duration::from_secs(5);
 /// How often the sweep looks whether it is time.
 const SWEEP_LOOK: Duration = Duration::from_secs(10);
 
@@ -74,6 +77,11 @@ pub struct Built {
 /// What is wrong with the configuration, the database, the prompts or the models, and what to do.
 pub async fn build(config: &Config, extras: &Extras) -> anyhow::Result<Built> {
     crate::model::openai::install_crypto();
+    if config.metrics.token.is_some() {
+        // Before anything that counts.
+        crate::metrics::install();
+        crate::conversation::figures::announce();
+    }
     let clock = extras.clock.clone().unwrap_or_else(Clock::system);
     let ids = Ids;
     let db =
@@ -212,17 +220,12 @@ impl Built {
         keeper.keep("watch", move |shift| {
             watch::run(db.clone(), clock.clone(), database.clone(), shift.stop, shift.pulse)
         });
+        if config.metrics.token.is_some() {
+            keeper.keep("metrics", tidy_metrics);
+        }
         keeper.keep("serving", move |shift| {
             let (connections, listener) = (Arc::clone(&connections), Arc::clone(&listener));
             connections.serve(listener, router.clone(), shift.stop, shift.pulse)
-        });
-        let stopped = state.shutdown.clone();
-        tasks.spawn(async move {
-            // Nobody waits for it at the end.
-            tokio::select! {
-                () = stopped.cancelled() => {}
-                () = crate::model::tokens::warm() => {}
-            }
         });
         Ok(Running { address, state })
     }
@@ -256,12 +259,26 @@ impl Running {
 fn router(state: &AppState, config: &Config, beside: Option<Router>) -> anyhow::Result<Router> {
     let (api, document) = app::api_router(state);
     let pages = pages::router(state, &document)?;
-    let mut router = Router::new().merge(api).merge(pages).merge(crate::assets::router());
+    let scrape = scrape::router(state, &config.metrics);
+    let mut router =
+        Router::new().merge(api).merge(pages).merge(scrape).merge(crate::assets::router());
     if let Some(beside) = beside {
         router = router.merge(beside);
     }
     let router = router.fallback(api::unknown_address);
     Ok(api::dress(router, api::Limits::from(&config.limits), state.conversations.clock()))
+}
+
+/// Sorts samples of metrics into their buckets, whether or not anybody reads them.
+async fn tidy_metrics(shift: Shift) {
+    while !shift.stop.is_cancelled() {
+        shift.pulse.beat();
+        crate::metrics::install().tidy();
+        tokio::select! {
+            () = shift.stop.cancelled() => {}
+            () = tokio::time::sleep(TIDY) => {}
+        }
+    }
 }
 
 /// Removes what has expired: sessions, visitor tokens, jobs that were given up long ago, and what indexes need no more.

@@ -102,7 +102,10 @@ impl Embedder for Remote {
         texts: &[String],
         _purpose: EmbedPurpose,
     ) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let mut call = crate::metrics::get().models.begin(self.part.name());
         let embedded = self.remote.embed(texts).await;
+        call.ended(embedded.as_ref().err().map_or("ok", ModelError::code));
+        drop(call);
         match &embedded {
             Ok(_) => self.part.works(),
             Err(error) => self.part.fails(error.code()),

@@ -1,5 +1,6 @@
 //! One reply by the assistant, from trigger to outcome: the plan (pure), the prompt, the production, the worker.
 
+mod figures;
 mod plan;
 mod produce;
 pub mod prompt;

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::figures::Begun;
 use super::plan::{HISTORY_MESSAGES, Plan, Settings};
 use super::produce::{Produced, Producer, Release};
 use super::record::Explained;
@@ -28,6 +29,7 @@ use crate::db::DbError;
 use crate::health::Pulse;
 use crate::hub::Gate;
 use crate::ids::{AssistantId, ConversationId, MessageId, TurnId, WorkspaceId};
+use crate::metrics;
 
 /// The safety net under the wake-ups.
 const POLL: Duration = Duration::from_secs(2);
@@ -270,6 +272,7 @@ impl TurnWorker {
         facts: Option<TurnFacts>,
         gate: &Gate,
     ) -> Result<(), CommitError> {
+        let begun = Begun::now(&c, self.conversations.clock().now());
         let plan = match self.plan(&c, facts).await {
             Ok(Some(plan)) => plan,
             Ok(None) => {
@@ -321,7 +324,9 @@ impl TurnWorker {
             tokens.completion = explained.tokens.completion,
             "turn ended",
         );
-        self.conclude(due, fence, produced, explained).await
+        let made = begun.made(&explained);
+        made.ended(self.conclude(due, fence, produced, explained).await?);
+        Ok(())
     }
 
     /// The end of a try that panicked; what the visitor may have read is kept.
@@ -376,13 +381,14 @@ impl TurnWorker {
         Ok(Some(Plan::new(settings, &facts.locale, c, through, &thread)))
     }
 
+    /// Returns whether it came too late.
     async fn conclude(
         &self,
         due: DueTurn,
         fence: Fence,
         produced: Produced,
         mut explained: Explained,
-    ) -> Result<(), CommitError> {
+    ) -> Result<bool, CommitError> {
         let message: MessageId = self.conversations.ids().fresh();
         let (event, words, evidence) = match produced {
             Produced::Answered { text, citations, still_unanswered } => {
@@ -403,7 +409,10 @@ impl TurnWorker {
                     released.map(|(text, citations)| Words { text, citations, ..Words::default() });
                 (Event::TurnFailed { fence, reason, released: kept }, words, Some(evidence))
             }
-            Produced::Stopped => return self.close_record(due, fence, explained).await,
+            Produced::Stopped => {
+                self.close_record(due, fence, explained).await?;
+                return Ok(false);
+            }
         };
         let mut command = Command::new(due.workspace, due.conversation, event);
         command.words = words;
@@ -412,9 +421,9 @@ impl TurnWorker {
         let committed = self.commit_patiently(command).await?;
         if committed.too_late {
             "discarded".clone_into(&mut explained.outcome);
-            return self.close_record(due, fence, explained).await;
+            self.close_record(due, fence, explained).await?;
         }
-        Ok(())
+        Ok(committed.too_late)
     }
 
     /// What was made under a fence that no longer holds is only explained.
@@ -509,7 +518,7 @@ struct Releasing {
 
 impl Release for Releasing {
     fn release(&self, index: u32, sentence: &str) -> bool {
-        self.gate.release(|| {
+        let released = self.gate.release(|| {
             let draft = Draft {
                 conversation: self.conversation,
                 turn: self.fence.turn,
@@ -519,7 +528,11 @@ impl Release for Releasing {
                 text: sentence.to_owned(),
             };
             self.wire.publish_draft(self.workspace, self.key, draft);
-        })
+        });
+        if !released {
+            metrics::get().turns.dropped.add(&["gate"]);
+        }
+        released
     }
 
     fn stopped(&self) -> &CancellationToken {

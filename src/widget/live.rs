@@ -12,10 +12,11 @@ use crate::access::{Origin, VisitorToken, cors, visitor};
 use crate::app::AppState;
 use crate::conversation::others::Item;
 use crate::conversation::store::{self, Part};
-use crate::conversation::{Actor, Change, Conversation, Draft, Heard, Live, Record};
+use crate::conversation::{Actor, Change, Conversation, Draft, Heard, Live, Message, Record};
 use crate::db::DbError;
 use crate::directory::Directory;
 use crate::ids::{AssistantId, ConversationId, TurnId};
+use crate::metrics;
 use crate::socket::{Code, Gone, Socket};
 
 /// Sockets of one visitor on this node: tabs, and some that are still dying.
@@ -146,7 +147,7 @@ async fn listen(
     origin: Option<&Origin>,
     after: u64,
 ) -> Result<(), Ended> {
-    let known = valid(state, token).await?;
+    let known = Box::pin(valid(state, token)).await?;
     may_listen(&known, origin)?;
     let whose = Whose { workspace: known.workspace, inbox: known.inbox, contact: known.contact };
     // Before anything is read: what is committed from here on is heard.
@@ -155,8 +156,9 @@ async fn listen(
         return Err(Gone::Ended(Code::RateLimited).into());
     }
     let _here = Here::join(state, whose);
+    let _counted = metrics::get().web.sockets.open(&["visitor"]);
     let mut visitor = Listening { state, whose, sent: 0, epoch: 0, drafted: None };
-    visitor.welcome(socket, after).await?;
+    Box::pin(visitor.welcome(socket, after)).await?;
     let mut recheck = tokio::time::interval(state.live.recheck);
     recheck.reset();
     loop {
@@ -165,10 +167,11 @@ async fn listen(
             said = socket.receive::<Said>() => match said? {
                 Said::Ping => socket.send(&Frame::Pong).await?,
             },
-            live = topic.recv() => visitor.hear(socket, live).await?,
+            // Boxed, so that who waits does not keep room for all that may come.
+            live = topic.recv() => Box::pin(visitor.hear(socket, live)).await?,
             _ = recheck.tick() => {
-                may_listen(&valid(state, token).await?, origin)?;
-                visitor.look(socket).await?;
+                may_listen(&Box::pin(valid(state, token)).await?, origin)?;
+                Box::pin(visitor.look(socket)).await?;
             }
         }
     }
@@ -201,7 +204,7 @@ impl Listening<'_> {
         self.drafted = draft.map(|d| (d.turn, d.attempt, d.next_index));
         socket.send(&Frame::Welcome { conversation: Some(&view) }).await?;
         if view.messages.len() >= usize::try_from(CATCH_UP).unwrap_or(usize::MAX) {
-            self.catch_up(socket, conversation.id).await?;
+            self.catch_up(socket, conversation.id, false).await?;
         }
         Ok(())
     }
@@ -250,16 +253,25 @@ impl Listening<'_> {
         if whole {
             let directory = self.state.names.of(self.whose.workspace).await?;
             for message in fresh {
-                if let Some(message) = VisitorMessage::of(message, &directory) {
-                    socket.send(&Frame::Message { message: &message }).await?;
+                if let Some(shown) = VisitorMessage::of(message, &directory) {
+                    socket.send(&Frame::Message { message: &shown }).await?;
+                    self.delivered(message);
                 }
                 self.sent = message.public_seq.unwrap_or(self.sent);
             }
         } else {
             // Two commits were told in the other order: the log knows the right one.
-            self.catch_up(socket, c.id).await?;
+            self.catch_up(socket, c.id, true).await?;
         }
         self.state(socket, change).await
+    }
+
+    /// The visitor has been sent a message that was committed a moment ago.
+    fn delivered(&self, message: &Message) {
+        let took = self.state.conversations.clock().now().since(message.at);
+        if matches!(message.author, Actor::Agent(_) | Actor::Assistant(_)) {
+            metrics::get().web.delivery.record(&[message.author.kind()], took);
+        }
     }
 
     /// Who answers, when that has changed; dots when the AI begins.
@@ -317,8 +329,13 @@ impl Listening<'_> {
         Ok(socket.send(&Frame::Draft { turn, attempt, epoch, index, text }).await?)
     }
 
-    /// Everything after the last number the client has.
-    async fn catch_up(&mut self, socket: &mut Socket, id: ConversationId) -> Result<(), Ended> {
+    /// Everything after the last number the client has; `as_it_comes`, not what was said before the socket was opened.
+    async fn catch_up(
+        &mut self,
+        socket: &mut Socket,
+        id: ConversationId,
+        as_it_comes: bool,
+    ) -> Result<(), Ended> {
         let directory = self.state.names.of(self.whose.workspace).await?;
         loop {
             let mut conn = self.state.conversations.db().read().await?;
@@ -330,6 +347,9 @@ impl Listening<'_> {
             for message in visible(&messages, &directory) {
                 socket.send(&Frame::Message { message: &message }).await?;
             }
+            if as_it_comes {
+                messages.iter().for_each(|message| self.delivered(message));
+            }
             self.sent = last;
         }
     }
@@ -340,7 +360,7 @@ impl Listening<'_> {
         let Some(c) = current(&mut conn, self.whose).await? else { return Ok(()) };
         drop(conn);
         if c.public_seq > self.sent {
-            self.catch_up(socket, c.id).await?;
+            self.catch_up(socket, c.id, true).await?;
         }
         self.holder(socket, &c).await
     }
@@ -352,7 +372,7 @@ impl Listening<'_> {
         let found = read(self.state, &mut conn, self.whose, stretch).await?;
         drop(conn);
         let Some(Read { conversation, view, draft }) = found else { return Ok(()) };
-        self.catch_up(socket, conversation.id).await?;
+        self.catch_up(socket, conversation.id, true).await?;
         self.epoch = self.epoch.max(conversation.epoch);
         socket.send(&Frame::State { conversation: view.state }).await?;
         if let Some((turn, ..)) = self.drafted.take() {

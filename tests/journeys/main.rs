@@ -17,6 +17,7 @@ mod durability;
 mod faults;
 mod hostile_model;
 mod laws;
+mod metrics;
 mod nodes;
 mod qdrant;
 mod story;

@@ -298,6 +298,10 @@ impl VectorIndex for QdrantIndex {
         self.shared.watch.health()
     }
 
+    fn bytes(&self) -> usize {
+        self.words.bytes()
+    }
+
     fn is_remote(&self) -> bool {
         true
     }

@@ -20,7 +20,7 @@ use crate::assist::{self, Artifact};
 use crate::conversation::lists::{self, ListRow};
 use crate::conversation::store::{self, Span};
 use crate::conversation::{Actor, AlarmFor, Cursor, Heard, Logged, Record};
-use crate::db::{DbError, EngineKind};
+use crate::db::{Conn, DbError, EngineKind};
 use crate::directory::Directory;
 use crate::hub::Availability;
 use crate::ids::{AgentId, ContactId, ConversationId, TurnId, WorkspaceId};
@@ -40,6 +40,8 @@ const CANCELLED_WITHIN: u32 = 50;
 const MAX_EARLY: usize = 100_000;
 /// Conversations whose last told event is remembered.
 const MAX_TOLD: usize = 10_000;
+/// Conversations whose visitor messages are remembered.
+const MAX_COUNTED: usize = 1_000;
 
 /// What a socket hears.
 #[derive(Debug)]
@@ -99,6 +101,46 @@ pub(super) struct Pump {
     early: HashSet<(ConversationId, u64)>,
     /// The last event told of a conversation.
     told: HashMap<ConversationId, u64>,
+    /// The visitor messages of conversations that were told of lately.
+    counted: HashMap<ConversationId, Counted>,
+}
+
+/// The numbers of a conversation's newest visitor messages, newest first: read once, and then the log tells of more.
+#[derive(Debug, Clone)]
+pub(super) struct Counted {
+    seqs: Vec<u64>,
+    /// The last event that they know of.
+    through: u64,
+}
+
+impl Counted {
+    async fn read(
+        conn: &mut Conn,
+        workspace: WorkspaceId,
+        id: ConversationId,
+        through: u64,
+    ) -> Result<Self, DbError> {
+        let seqs = lists::visitor_seqs(conn, workspace, id, COUNT_UNREAD).await?;
+        Ok(Self { seqs, through })
+    }
+
+    /// Takes in what was told. `false` if something before it was not.
+    fn goes_on(&mut self, events: &[Logged]) -> bool {
+        let known = self.through;
+        for event in events.iter().filter(|event| event.seq > known) {
+            if event.seq != self.through + 1 {
+                return false;
+            }
+            self.through = event.seq;
+            // What was read may have known more than the state that was read before it.
+            let is_new = self.seqs.first().is_none_or(|newest| *newest < event.seq);
+            if matches!(event.record, Record::VisitorWrote { .. }) && is_new {
+                self.seqs.insert(0, event.seq);
+            }
+        }
+        self.seqs.truncate(COUNT_UNREAD as usize);
+        true
+    }
 }
 
 /// What is to be told of one conversation.
@@ -118,7 +160,8 @@ impl Pump {
         viewers: Viewers,
     ) -> Self {
         let (state, cursor) = (state.clone(), Cursor::default());
-        Self { state, workspace, out, viewers, cursor, early: HashSet::new(), told: HashMap::new() }
+        let (early, told, counted) = (HashSet::new(), HashMap::new(), HashMap::new());
+        Self { state, workspace, out, viewers, cursor, early, told, counted }
     }
 
     pub(super) async fn run(
@@ -166,6 +209,7 @@ impl Pump {
                 // What was marked as told may not have been: above the cursor everything is told again, in order.
                 self.early.clear();
                 self.told.clear();
+                self.counted.clear();
                 let _nobody = self.out.send(Arc::new(Out::Resync(self.cursor)));
             }
         }
@@ -326,13 +370,20 @@ impl Pump {
 
     /// Tells a conversation's row and what was added.
     async fn changed(
-        &self,
+        &mut self,
         id: ConversationId,
         events: &[Logged],
         only: Option<AgentId>,
     ) -> Result<(), DbError> {
-        let frame = changed_frame(&self.state, self.workspace, id, events, self.cursor).await?;
-        let Some((mut frame, row)) = frame else { return Ok(()) };
+        let known =
+            self.counted.remove(&id).and_then(|mut known| known.goes_on(events).then_some(known));
+        let frame =
+            changed_frame(&self.state, self.workspace, id, events, self.cursor, known).await?;
+        let Some((mut frame, row, counted)) = frame else { return Ok(()) };
+        if self.counted.len() >= MAX_COUNTED {
+            self.counted.clear();
+        }
+        self.counted.insert(id, counted);
         frame.only = only;
         self.tell(Out::Changed(Box::new(frame)));
         for event in events {
@@ -422,7 +473,7 @@ impl Pump {
         }
     }
 
-    async fn contact(&self, contact: ContactId) -> Result<(), DbError> {
+    async fn contact(&mut self, contact: ContactId) -> Result<(), DbError> {
         let mut conn = self.state.conversations.db().read().await?;
         let conversations = lists::of_contact(&mut conn, self.workspace, contact).await?;
         drop(conn);
@@ -445,18 +496,22 @@ fn of(news: &mut Vec<(ConversationId, News)>, id: ConversationId) -> &mut News {
     &mut news[place].1
 }
 
-/// The frame of a conversation, with its row as read.
+/// The frame of a conversation, with its row as read and its visitor messages, which are read unless they are known.
 pub(super) async fn changed_frame(
     state: &AppState,
     workspace: WorkspaceId,
     id: ConversationId,
     events: &[Logged],
     cursor: Cursor,
-) -> Result<Option<(Changed, ListRow)>, DbError> {
+    known: Option<Counted>,
+) -> Result<Option<(Changed, ListRow, Counted)>, DbError> {
     let mut conn = state.conversations.db().read().await?;
     let Some(row) = lists::row(&mut conn, workspace, None, id).await? else { return Ok(None) };
     let marks = lists::read_marks(&mut conn, workspace, id).await?.into_iter().collect();
-    let visitor_seqs = lists::visitor_seqs(&mut conn, workspace, id, COUNT_UNREAD).await?;
+    let counted = match known {
+        Some(known) => known,
+        None => Counted::read(&mut conn, workspace, id, row.conversation.seq).await?,
+    };
     let read = may_have_been_read(&mut conn, workspace, id, events).await?;
     drop(conn);
     let c = &row.conversation;
@@ -470,7 +525,7 @@ pub(super) async fn changed_frame(
         items: items(&view, events, &read)?,
         only: None,
         marks,
-        visitor_seqs,
+        visitor_seqs: counted.seqs.clone(),
     };
-    Ok(Some((frame, row)))
+    Ok(Some((frame, row, counted)))
 }

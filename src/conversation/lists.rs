@@ -123,13 +123,14 @@ impl TryFrom<Row> for ListRow {
     }
 }
 
-/// What a row shows; `$1` is the workspace, `$2` the reading agent.
+/// What a row shows; `$1` is the workspace, `$2` the reading agent. Nobody's unread messages are not counted.
 macro_rules! row {
     ($from:literal) => {
         concat!(
             "SELECT c.state, c.locale, c.last_message, k.name, k.email, k.phone, r.seq AS read_seq,
-                (SELECT count(*) FROM message m WHERE m.conversation = c.id AND m.seq > COALESCE(r.seq, 0)
-                    AND m.author_kind = 'visitor') AS unread,
+                CASE WHEN $2 IS NULL THEN 0 ELSE
+                    (SELECT count(*) FROM message m WHERE m.conversation = c.id AND m.seq > COALESCE(r.seq, 0)
+                        AND m.author_kind = 'visitor') END AS unread,
                 EXISTS (SELECT 1 FROM alarm a WHERE a.conversation = c.id AND a.acknowledged_at IS NULL
                     AND a.ended_at IS NULL) AS alarm,
                 h.condition, h.evidence, h.message AS evidence_message,

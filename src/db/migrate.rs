@@ -1,9 +1,12 @@
 //! Brings the schema up to date. The two folders hold equal numbers; a test asserts it.
 
+use std::path::Path;
+use std::time::Duration;
+
 use sqlx::Executor;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgPool;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use super::writer::Writer;
 use super::{Conn, Db, DbError, EngineKind, sql};
@@ -84,8 +87,14 @@ async fn seen(conn: &mut Conn) -> Result<Vec<i64>, DbError> {
 }
 
 /// Runs on a connection of its own: the writer is idle meanwhile.
-pub(super) async fn sqlite(options: &SqliteConnectOptions, number: i64) -> Result<(), DbError> {
-    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+pub(super) async fn sqlite(path: &Path, number: i64) -> Result<(), DbError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(5))
+        .foreign_keys(true);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
     let done = SQLITE.run_to(number, &pool).await.map_err(|e| DbError::Migration(e.to_string()));
     pool.close().await;
     done

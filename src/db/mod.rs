@@ -7,6 +7,7 @@
 
 pub mod bulk;
 mod kept;
+mod lite;
 mod migrate;
 mod notify;
 mod query;
@@ -27,9 +28,8 @@ use std::pin::Pin;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use sqlx::Postgres;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Postgres, Sqlite};
 
 use crate::clock::Clock;
 use crate::guard::Guard;
@@ -146,7 +146,7 @@ enum Engine {
 /// Where the reading connections of a SQLite file come from.
 #[derive(Clone)]
 enum Readers {
-    Kept(Kept<Sqlite>),
+    File(lite::Readers),
     #[cfg(test)]
     Simulated(std::sync::Arc<simulated::Station>),
 }
@@ -177,7 +177,7 @@ impl Db {
     /// [`DbError::InUse`] if another process owns the SQLite file; otherwise what the engine says.
     pub async fn open(url: &str) -> Result<Self, DbError> {
         if let Some(path) = sqlite_path(url) {
-            return Box::pin(Self::open_sqlite(path)).await;
+            return Self::open_sqlite(path);
         }
         Box::pin(Self::open_postgres(url)).await
     }
@@ -191,7 +191,7 @@ impl Db {
         if !path.exists() {
             return Err(DbError::Address(format!("there is no file {}", path.display())));
         }
-        let readers = Readers::Kept(sqlite_readers(sqlite_options(path)).await?);
+        let readers = Readers::File(lite::Readers::open(lite::Options::reader(path))?);
         Ok(Self::of(Engine::Sqlite { readers, writer: None }))
     }
 
@@ -215,11 +215,10 @@ impl Db {
         ))
     }
 
-    async fn open_sqlite(path: &Path) -> Result<Self, DbError> {
+    fn open_sqlite(path: &Path) -> Result<Self, DbError> {
         let lock = writer::lock_file(path)?;
-        let options = sqlite_options(path);
-        let writer = Some(Writer::start(&options, lock).await?);
-        let readers = Readers::Kept(sqlite_readers(options).await?);
+        let writer = Some(Writer::start(path, lock)?);
+        let readers = Readers::File(lite::Readers::open(lite::Options::reader(path))?);
         Ok(Self::of(Engine::Sqlite { readers, writer }))
     }
 
@@ -242,9 +241,7 @@ impl Db {
     /// When none is free within five seconds or the engine is away.
     pub async fn read(&self) -> Result<Conn, DbError> {
         Ok(match &self.engine {
-            Engine::Sqlite { readers: Readers::Kept(kept), .. } => {
-                Conn::sqlite_reader(kept.take().await?)
-            }
+            Engine::Sqlite { readers: Readers::File(file), .. } => Conn::reader(file.take().await?),
             #[cfg(test)]
             Engine::Sqlite { readers: Readers::Simulated(station), .. } => {
                 Conn::simulated(station.link()?)
@@ -253,14 +250,34 @@ impl Db {
         })
     }
 
+    /// A connection for reading much: nobody else's work waits for its statements.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_much(&self) -> Result<Conn, DbError> {
+        match &self.engine {
+            Engine::Sqlite { readers: Readers::File(file), .. } => {
+                let mut lent = file.take().await?;
+                lent.apart();
+                Ok(Conn::reader(lent))
+            }
+            #[cfg(test)]
+            Engine::Sqlite { readers: Readers::Simulated(_), .. } => self.read().await,
+            Engine::Postgres(_) => self.read().await,
+        }
+    }
+
     /// A connection whose every look is at one moment, whatever is written meanwhile.
     ///
     /// # Errors
     /// When none is free within five seconds or the engine is away.
     pub async fn snapshot(&self) -> Result<Conn, DbError> {
         Ok(match &self.engine {
-            Engine::Sqlite { readers: Readers::Kept(kept), .. } => {
-                let mut conn = Conn::sqlite_tx(kept.take().await?).await?;
+            Engine::Sqlite { readers: Readers::File(file), .. } => {
+                let mut lent = file.take().await?;
+                lent.apart();
+                lent.begin()?;
+                let mut conn = Conn::reader(lent);
                 // The moment is that of the first look.
                 sql("SELECT COUNT(*) FROM sqlite_master").one::<(i64,)>(&mut conn).await?;
                 conn
@@ -346,7 +363,7 @@ impl Db {
                     writer.close().await;
                 }
                 match readers {
-                    Readers::Kept(kept) => kept.close().await,
+                    Readers::File(file) => file.close().await,
                     #[cfg(test)]
                     Readers::Simulated(_) => {}
                 }
@@ -367,28 +384,6 @@ impl Db {
 
 fn sqlite_path(url: &str) -> Option<&Path> {
     url.strip_prefix("sqlite:").map(|path| Path::new(path.trim_start_matches("//")))
-}
-
-fn sqlite_options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(Duration::from_secs(5))
-        .foreign_keys(true)
-        .pragma("cache_size", "-65536")
-        .pragma("temp_store", "memory")
-        .pragma("journal_size_limit", "67108864")
-}
-
-async fn sqlite_readers(options: SqliteConnectOptions) -> Result<Kept<Sqlite>, DbError> {
-    let pool = SqlitePoolOptions::new()
-        .max_connections(4)
-        .acquire_timeout(Duration::from_secs(5))
-        .connect_with(options.read_only(true).create_if_missing(false))
-        .await?;
-    Ok(Kept::new(pool))
 }
 
 /// A transaction on a connection that lives: nothing has happened yet when BEGIN fails.

@@ -1,19 +1,22 @@
 //! One SQL text with `$1` parameters, run on whichever engine the connection belongs to.
 
+use std::convert::identity;
+
 use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Executor as _, Postgres, SqlSafeStr, SqlStr, Sqlite};
+use sqlx::{Arguments, AssertSqlSafe, Executor as _, Postgres, SqlSafeStr, SqlStr};
 
 use super::DbError;
 use super::kept::{Lent, survives};
+use super::lite::row::LiteRow;
+use super::lite::{self, Lite};
 
 /// A row type that both engines can fill; derive `sqlx::FromRow`.
 pub trait FromRow:
-    for<'r> sqlx::FromRow<'r, SqliteRow> + for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin
+    for<'r> sqlx::FromRow<'r, LiteRow> + for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin
 {
 }
 impl<T> FromRow for T where
-    T: for<'r> sqlx::FromRow<'r, SqliteRow> + for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin
+    T: for<'r> sqlx::FromRow<'r, LiteRow> + for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin
 {
 }
 
@@ -81,10 +84,8 @@ pub struct Conn {
 }
 
 pub(super) enum Inner {
-    SqliteWriter(Box<SqliteConnection>),
-    SqliteReader(Lent<Sqlite>),
-    /// Between BEGIN and its end: never kept as it is.
-    SqliteTx(Lent<Sqlite>),
+    Writer(Box<Lite>),
+    Reader(lite::Lent),
     Pg(Lent<Postgres>),
     /// Between BEGIN and COMMIT: never kept as it is.
     PgTx(Lent<Postgres>),
@@ -92,35 +93,28 @@ pub(super) enum Inner {
     Simulated(Box<super::simulated::Link>),
 }
 
-/// Runs `$query` on the connection of whichever engine, with its own argument buffer.
+/// Runs `$query` on the connection of whichever engine: `$lite` on SQLite's; `$make` and `$pg` on PostgreSQL's, whose result
+/// `$read` reads.
 macro_rules! run {
-    ($self:ident, $conn:ident, $make:path, $method:ident) => {{
-        let text = $self.text.clone();
+    ($query:ident, $conn:ident, $lite:ident, $make:path, $pg:ident, $read:expr) => {{
+        let Query { text, args } = $query;
         match &mut $conn.inner {
-            Inner::SqliteWriter(c) => Ok($make(text, $self.sqlite()?).$method(&mut **c).await?),
-            Inner::SqliteReader(lent) => {
-                let arguments = $self.sqlite()?;
-                let done = $make(text, arguments).$method(lent.begin()?).await;
-                lent.ended(done.as_ref().err().is_none_or(survives));
-                Ok(done?)
-            }
-            Inner::SqliteTx(lent) => {
-                Ok($make(text, $self.sqlite()?).$method(lent.begin()?).await?)
-            }
+            Inner::Writer(lite) => Ok(lite.$lite(text.as_str(), &args)?),
+            Inner::Reader(lent) => Ok(lent.run(|lite| lite.$lite(text.as_str(), &args))?),
             Inner::Pg(lent) => {
-                let arguments = $self.postgres()?;
-                let done = $make(text, arguments).$method(lent.begin()?).await;
+                let arguments = postgres(args)?;
+                let done = $make(text, arguments).$pg(lent.begin()?).await;
                 lent.ended(done.as_ref().err().is_none_or(survives));
-                Ok(done?)
+                Ok(done.map($read)?)
             }
-            Inner::PgTx(lent) => Ok($make(text, $self.postgres()?).$method(lent.begin()?).await?),
+            Inner::PgTx(lent) => {
+                Ok($make(text, postgres(args)?).$pg(lent.begin()?).await.map($read)?)
+            }
             #[cfg(test)]
             Inner::Simulated(link) => {
-                let name = text.clone();
-                link.before(name.as_str()).await?;
-                let done =
-                    super::simulated::at_once($make(text, $self.sqlite()?).$method(link.conn()));
-                link.after(name.as_str(), done.map_err(DbError::from)).await
+                link.before(text.as_str()).await?;
+                let done = link.lite().$lite(text.as_str(), &args).map_err(DbError::from);
+                link.after(text.as_str(), done).await
             }
         }
     }};
@@ -152,78 +146,12 @@ impl Query {
         self
     }
 
-    pub(super) fn sqlite(self) -> Result<SqliteArguments, DbError> {
-        let mut out = SqliteArguments::default();
-        for arg in self.args {
-            match arg {
-                Arg::Text(v) => out.add(v),
-                Arg::Int(v) => out.add(v),
-                Arg::Bool(v) => out.add(v),
-                Arg::Real(v) => out.add(v),
-                Arg::Blob(v) => out.add(v),
-            }
-            .map_err(|e| DbError::Sql(sqlx::Error::Encode(e)))?;
-        }
-        Ok(out)
-    }
-
-    pub(super) fn postgres(self) -> Result<PgArguments, DbError> {
-        let mut out = PgArguments::default();
-        for arg in self.args {
-            match arg {
-                // PostgreSQL text cannot hold NUL; callers refuse or strip it at the door, this is the last line.
-                Arg::Text(v) => {
-                    out.add(v.map(|v| if v.contains('\0') { v.replace('\0', "") } else { v }))
-                }
-                Arg::Int(v) => out.add(v),
-                Arg::Bool(v) => out.add(v),
-                Arg::Real(v) => out.add(v),
-                Arg::Blob(v) => out.add(v),
-            }
-            .map_err(|e| DbError::Sql(sqlx::Error::Encode(e)))?;
-        }
-        Ok(out)
-    }
-
     /// Runs it and returns how many rows it changed.
     ///
     /// # Errors
     /// What the engine says.
     pub async fn execute(self, conn: &mut Conn) -> Result<u64, DbError> {
-        let text = self.text.clone();
-        Ok(match &mut conn.inner {
-            Inner::SqliteWriter(c) => {
-                sqlx::query_with(text, self.sqlite()?).execute(&mut **c).await?.rows_affected()
-            }
-            Inner::SqliteReader(lent) => {
-                let arguments = self.sqlite()?;
-                let done = sqlx::query_with(text, arguments).execute(lent.begin()?).await;
-                lent.ended(done.as_ref().err().is_none_or(survives));
-                done?.rows_affected()
-            }
-            Inner::SqliteTx(lent) => {
-                let done = sqlx::query_with(text, self.sqlite()?).execute(lent.begin()?).await;
-                done?.rows_affected()
-            }
-            Inner::Pg(lent) => {
-                let arguments = self.postgres()?;
-                let done = sqlx::query_with(text, arguments).execute(lent.begin()?).await;
-                lent.ended(done.as_ref().err().is_none_or(survives));
-                done?.rows_affected()
-            }
-            Inner::PgTx(lent) => {
-                let done = sqlx::query_with(text, self.postgres()?).execute(lent.begin()?).await;
-                done?.rows_affected()
-            }
-            #[cfg(test)]
-            Inner::Simulated(link) => {
-                let name = text.clone();
-                link.before(name.as_str()).await?;
-                let done = sqlx::query_with(text, self.sqlite()?).execute(link.conn());
-                let done = super::simulated::at_once(done).map_err(DbError::from);
-                link.after(name.as_str(), done).await?.rows_affected()
-            }
-        })
+        run!(self, conn, execute, sqlx::query_with, execute, |done| done.rows_affected())
     }
 
     /// Every row.
@@ -231,7 +159,7 @@ impl Query {
     /// # Errors
     /// What the engine says, or a row that does not fit `T`.
     pub async fn all<T: FromRow>(self, conn: &mut Conn) -> Result<Vec<T>, DbError> {
-        run!(self, conn, sqlx::query_as_with, fetch_all)
+        run!(self, conn, all, sqlx::query_as_with, fetch_all, identity)
     }
 
     /// The first row, if any.
@@ -239,7 +167,7 @@ impl Query {
     /// # Errors
     /// What the engine says, or a row that does not fit `T`.
     pub async fn optional<T: FromRow>(self, conn: &mut Conn) -> Result<Option<T>, DbError> {
-        run!(self, conn, sqlx::query_as_with, fetch_optional)
+        run!(self, conn, optional, sqlx::query_as_with, fetch_optional, identity)
     }
 
     /// The one row that must be there.
@@ -247,7 +175,7 @@ impl Query {
     /// # Errors
     /// What the engine says, or that there is none.
     pub async fn one<T: FromRow>(self, conn: &mut Conn) -> Result<T, DbError> {
-        run!(self, conn, sqlx::query_as_with, fetch_one)
+        run!(self, conn, one, sqlx::query_as_with, fetch_one, identity)
     }
 }
 
@@ -256,18 +184,12 @@ impl Conn {
         Self { inner, after_commit: Vec::new() }
     }
 
-    pub(super) fn sqlite_writer(conn: SqliteConnection) -> Self {
-        Self::new(Inner::SqliteWriter(Box::new(conn)))
+    pub(super) fn writer(lite: Lite) -> Self {
+        Self::new(Inner::Writer(Box::new(lite)))
     }
 
-    pub(super) fn sqlite_reader(conn: Lent<Sqlite>) -> Self {
-        Self::new(Inner::SqliteReader(conn))
-    }
-
-    /// Begins a transaction; dropping it closes it with the connection.
-    pub(super) async fn sqlite_tx(mut conn: Lent<Sqlite>) -> Result<Self, DbError> {
-        conn.begin()?.execute(sqlx::raw_sql("BEGIN")).await?;
-        Ok(Self::new(Inner::SqliteTx(conn)))
+    pub(super) fn reader(lent: lite::Lent) -> Self {
+        Self::new(Inner::Reader(lent))
     }
 
     pub(super) fn pg(conn: Lent<Postgres>) -> Self {
@@ -292,9 +214,7 @@ impl Conn {
     #[must_use]
     pub fn kind(&self) -> super::EngineKind {
         match self.inner {
-            Inner::SqliteWriter(_) | Inner::SqliteReader(_) | Inner::SqliteTx(_) => {
-                super::EngineKind::Sqlite
-            }
+            Inner::Writer(_) | Inner::Reader(_) => super::EngineKind::Sqlite,
             Inner::Pg(_) | Inner::PgTx(_) => super::EngineKind::Postgres,
             #[cfg(test)]
             Inner::Simulated(_) => super::EngineKind::Sqlite,
@@ -330,4 +250,22 @@ impl Conn {
             lent.ended(ended.is_ok());
         }
     }
+}
+
+fn postgres(args: Vec<Arg>) -> Result<PgArguments, DbError> {
+    let mut out = PgArguments::default();
+    for arg in args {
+        match arg {
+            // PostgreSQL text cannot hold NUL; callers refuse or strip it at the door, this is the last line.
+            Arg::Text(v) => {
+                out.add(v.map(|v| if v.contains('\0') { v.replace('\0', "") } else { v }))
+            }
+            Arg::Int(v) => out.add(v),
+            Arg::Bool(v) => out.add(v),
+            Arg::Real(v) => out.add(v),
+            Arg::Blob(v) => out.add(v),
+        }
+        .map_err(|e| DbError::Sql(sqlx::Error::Encode(e)))?;
+    }
+    Ok(out)
 }

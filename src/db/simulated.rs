@@ -6,16 +6,15 @@
 //! imitated but its failures.
 
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Executor};
 
+use super::lite::{Lite, Options};
 use super::query::Conn;
 use super::writer::Writer;
 use super::{Db, DbError, Engine, Readers};
@@ -62,36 +61,30 @@ pub trait Fate: Send + Sync {
 /// One database file that several nodes share.
 #[derive(Clone)]
 pub struct Shared {
-    options: SqliteConnectOptions,
+    path: PathBuf,
     writing: Arc<tokio::sync::Mutex<()>>,
-    idle: Arc<Mutex<Vec<SqliteConnection>>>,
+    idle: Arc<Mutex<Vec<Lite>>>,
 }
 
 impl Shared {
     pub fn at(path: &Path) -> Self {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // Processes die here, machines do not.
-            .synchronous(SqliteSynchronous::Off)
-            .foreign_keys(true);
-        Self { options, writing: Arc::default(), idle: Arc::default() }
+        Self { path: path.to_owned(), writing: Arc::default(), idle: Arc::default() }
     }
 
     /// One node's handle.
     pub fn open(&self, fate: Arc<dyn Fate>) -> Result<Db, DbError> {
         let station = Arc::new(Station { shared: self.clone(), fate });
         let conn = Conn::simulated(station.link()?);
-        let writer = Writer::over(conn, &self.options, None);
+        let writer = Writer::simulated(conn, &self.path);
         Ok(Db::of(Engine::Sqlite { readers: Readers::Simulated(station), writer: Some(writer) }))
     }
 
-    fn connection(&self) -> Result<SqliteConnection, DbError> {
+    fn connection(&self) -> Result<Lite, DbError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         match idle {
-            Some(conn) => Ok(conn),
-            None => Ok(at_once(self.options.connect())?),
+            Some(lite) => Ok(lite),
+            // Processes die here, machines do not.
+            None => Ok(Lite::open(&Options::simulated(&self.path))?),
         }
     }
 }
@@ -104,22 +97,22 @@ pub struct Station {
 
 impl Station {
     pub(super) fn link(self: &Arc<Self>) -> Result<Link, DbError> {
-        let conn = Some(self.shared.connection()?);
-        Ok(Link { conn, station: Arc::clone(self), writing: None })
+        let lite = Some(self.shared.connection()?);
+        Ok(Link { lite, station: Arc::clone(self), writing: None })
     }
 }
 
 /// One connection of one node.
 pub struct Link {
-    conn: Option<SqliteConnection>,
+    lite: Option<Lite>,
     station: Arc<Station>,
     /// Held from BEGIN to the end of the transaction.
     writing: Option<tokio::sync::OwnedMutexGuard<()>>,
 }
 
 impl Link {
-    pub(super) fn conn(&mut self) -> &mut SqliteConnection {
-        self.conn.as_mut().expect("a link has its connection until it is dropped")
+    pub(super) fn lite(&mut self) -> &mut Lite {
+        self.lite.as_mut().expect("a link has its connection until it is dropped")
     }
 
     pub(super) async fn before(&mut self, text: &str) -> Result<(), DbError> {
@@ -162,7 +155,7 @@ impl Link {
 
     /// The engine gives the transaction up; there may be none any more.
     fn lose(&mut self) {
-        let _none = at_once(self.conn().execute("ROLLBACK"));
+        let _none = self.lite().execute("ROLLBACK", &[]);
     }
 
     async fn die<T>(&mut self) -> T {
@@ -175,8 +168,8 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         // A reader; a connection that may be in a transaction is closed instead.
-        if let (Some(conn), None) = (self.conn.take(), &self.writing) {
-            self.station.shared.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+        if let (Some(lite), None) = (self.lite.take(), &self.writing) {
+            self.station.shared.idle.lock().unwrap_or_else(PoisonError::into_inner).push(lite);
         }
     }
 }

@@ -1,18 +1,18 @@
-//! The SQLite writer: one task that drains its queue into one transaction, one fsync for all.
+//! The SQLite writer: one thread that drains its queue into one transaction, one fsync for all.
 
 use std::fs::{File, OpenOptions};
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use fs4::fs_std::FileExt;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sqlx::ConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::lite::{Lite, Options};
 use super::query::{AfterCommit, Conn, sql};
 use super::{DbError, UnitFuture};
 use crate::guard::Guard;
@@ -78,26 +78,51 @@ enum Command {
     Migrate(i64, oneshot::Sender<Result<(), DbError>>),
 }
 
-/// The handle to the writer task. Cheap to clone.
+/// The handle to the writer. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Command>,
-    task: Arc<Mutex<Option<tokio::task::JoinHandle<()>>>>,
+    ended: Arc<Mutex<Option<oneshot::Receiver<()>>>>,
     stop: tokio_util::sync::CancellationToken,
 }
 
 impl Writer {
-    pub(super) async fn start(options: &SqliteConnectOptions, lock: File) -> Result<Self, DbError> {
-        let conn = Conn::sqlite_writer(options.connect().await?);
-        Ok(Self::over(conn, options, Some(lock)))
+    /// On a thread of its own, since it waits for the disk; `lock` goes with it.
+    pub(super) fn start(path: &Path, lock: File) -> Result<Self, DbError> {
+        let conn = Conn::writer(Lite::open(&Options::writer(path))?);
+        let (writer, work) = Self::over(conn, path, Some(lock));
+        // What is done after a commit may be a task of the runtime's.
+        let runtime = Handle::current();
+        std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || runtime.block_on(work))
+            .map_err(|error| DbError::Sql(sqlx::Error::Io(error)))?;
+        Ok(writer)
     }
 
-    /// Over a connection that is open; `lock` goes with the task.
-    pub(super) fn over(conn: Conn, options: &SqliteConnectOptions, lock: Option<File>) -> Self {
+    /// As a task, over a connection whose statements a test may delay.
+    #[cfg(test)]
+    pub(super) fn simulated(conn: Conn, path: &Path) -> Self {
+        let (writer, work) = Self::over(conn, path, None);
+        tokio::spawn(work);
+        writer
+    }
+
+    fn over(
+        conn: Conn,
+        path: &Path,
+        lock: Option<File>,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, commands) = mpsc::channel(QUEUE);
+        let (end, ended) = oneshot::channel();
         let stop = tokio_util::sync::CancellationToken::new();
-        let task = tokio::spawn(drain(conn, commands, options.clone(), stop.clone(), lock));
-        Self { queue, task: Arc::new(Mutex::new(Some(task))), stop }
+        let drained = drain(conn, commands, path.to_owned(), stop.clone(), lock);
+        let work = async move {
+            drained.await;
+            // Nobody may wait for it.
+            let _gone = end.send(());
+        };
+        (Self { queue, ended: Arc::new(Mutex::new(Some(ended))), stop }, work)
     }
 
     pub(super) async fn run<T, F>(&self, run: F) -> Result<T, DbError>
@@ -119,8 +144,8 @@ impl Writer {
 
     pub(super) async fn close(&self) {
         self.stop.cancel();
-        if let Some(task) = self.task.lock().await.take() {
-            let _ended = task.await;
+        if let Some(ended) = self.ended.lock().await.take() {
+            let _ended = ended.await;
         }
     }
 }
@@ -128,7 +153,7 @@ impl Writer {
 async fn drain(
     mut conn: Conn,
     mut commands: mpsc::Receiver<Command>,
-    options: SqliteConnectOptions,
+    path: PathBuf,
     stop: tokio_util::sync::CancellationToken,
     _lock: Option<File>,
 ) {
@@ -154,7 +179,7 @@ async fn drain(
             take(command);
         }
         for (number, reply) in migrations {
-            let _gone = reply.send(super::migrate::sqlite(&options, number).await);
+            let _gone = reply.send(super::migrate::sqlite(&path, number).await);
         }
         if !group.is_empty() {
             commit_group(&mut conn, group).await;

@@ -312,8 +312,8 @@ impl<'a> Listening<'a> {
         let span = Span::After(first - 1);
         let events = store::timeline(&mut conn, self.workspace, id, span, count).await?;
         drop(conn);
-        let found = changed_frame(self.state, self.workspace, id, &events, cursor).await?;
-        let Some((frame, _)) = found else { return Ok(()) };
+        let found = changed_frame(self.state, self.workspace, id, &events, cursor, None).await?;
+        let Some((frame, ..)) = found else { return Ok(()) };
         self.has(id, last);
         let row = Box::new(frame.row_for(self.agent));
         let frame = Frame::Changed { cursor: cursor.to_string(), row, items: &frame.items };

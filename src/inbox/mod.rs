@@ -7,6 +7,7 @@ mod alarms;
 mod colleagues;
 mod commands;
 mod conversations;
+mod counted;
 mod errors;
 mod feed;
 pub mod live;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::counted::Counted;
 use super::feed::Told;
 use super::rows::{self, AlarmView, RowView};
 use super::timeline::{items, may_have_been_read};
@@ -37,10 +38,11 @@ const BATCH: usize = 64;
 const READ_EVERY: Duration = Duration::from_secs(1);
 /// Events read at once.
 const READ_AT_ONCE: u32 = 500;
-/// Visitor messages counted for the unread number.
-const COUNT_UNREAD: u32 = 100;
 /// How far back the end of a turn is looked for when its record is stored.
 const CANCELLED_WITHIN: u32 = 50;
+/// Conversations whose visitor messages are remembered.
+const MAX_COUNTED: usize = 1_000;
+
 /// What a socket hears.
 #[derive(Debug)]
 pub enum Out {
@@ -101,6 +103,8 @@ pub(super) struct Pump {
     /// Where those who join find the cursor; nothing until there is a place to start from.
     place: watch::Sender<Option<Cursor>>,
     marks: Marks,
+    /// The visitor messages of conversations that were told of lately.
+    counted: HashMap<ConversationId, Counted>,
     /// Something of the feed could not be told yet.
     is_behind: bool,
     /// Something else could not be told: consoles have to read it themselves, once that is possible.
@@ -122,6 +126,7 @@ impl Pump {
             cursor: Cursor::default(),
             place: watch::Sender::new(None),
             marks: Marks::default(),
+            counted: HashMap::new(),
             is_behind: false,
             has_lost: false,
         }
@@ -352,13 +357,20 @@ impl Pump {
 
     /// Tells a conversation's row and what was added.
     async fn changed(
-        &self,
+        &mut self,
         id: ConversationId,
         events: &[Logged],
         adjust: impl FnOnce(&mut Changed),
     ) -> Result<(), DbError> {
-        let frame = changed_frame(&self.state, self.workspace, id, events, self.cursor).await?;
-        let Some((mut frame, row)) = frame else { return Ok(()) };
+        let known =
+            self.counted.remove(&id).and_then(|mut known| known.goes_on(events).then_some(known));
+        let frame =
+            changed_frame(&self.state, self.workspace, id, events, self.cursor, known).await?;
+        let Some((mut frame, row, counted)) = frame else { return Ok(()) };
+        if self.counted.len() >= MAX_COUNTED {
+            self.counted.clear();
+        }
+        self.counted.insert(id, counted);
         adjust(&mut frame);
         self.tell(Out::Changed(Box::new(frame)));
         if let Some(last) = events.last() {
@@ -385,7 +397,7 @@ impl Pump {
         Ok(())
     }
 
-    async fn other(&self, heard: Heard) -> Result<(), DbError> {
+    async fn other(&mut self, heard: Heard) -> Result<(), DbError> {
         match heard {
             Heard::Changed(_) | Heard::Moved(_) => {}
             Heard::Artifact { conversation, artifact } => {
@@ -415,7 +427,7 @@ impl Pump {
 
     /// Tells the end of a cancelled turn again, now with what may have been read of it: its worker stops, and stores that,
     /// only after the cancellation was told.
-    async fn explained(&self, id: ConversationId, turn: TurnId) -> Result<(), DbError> {
+    async fn explained(&mut self, id: ConversationId, turn: TurnId) -> Result<(), DbError> {
         let mut conn = self.state.conversations.db().read().await?;
         let span = Span::Before(u64::MAX);
         let mut events =
@@ -443,7 +455,7 @@ impl Pump {
         }
     }
 
-    async fn sign(&self, told: Told) -> Result<(), DbError> {
+    async fn sign(&mut self, told: Told) -> Result<(), DbError> {
         match told {
             Told::Look => Ok(()),
             Told::Read { agent, conversation } => {
@@ -464,7 +476,7 @@ impl Pump {
         }
     }
 
-    async fn contact(&self, contact: ContactId) -> Result<(), DbError> {
+    async fn contact(&mut self, contact: ContactId) -> Result<(), DbError> {
         let mut conn = self.state.conversations.db().read().await?;
         let conversations = lists::of_contact(&mut conn, self.workspace, contact).await?;
         drop(conn);
@@ -475,18 +487,22 @@ impl Pump {
     }
 }
 
-/// The frame of a conversation, with its row as read.
+/// The frame of a conversation, with its row as read and its visitor messages, which are read unless they are known.
 pub(super) async fn changed_frame(
     state: &AppState,
     workspace: WorkspaceId,
     id: ConversationId,
     events: &[Logged],
     cursor: Cursor,
-) -> Result<Option<(Changed, ListRow)>, DbError> {
+    known: Option<Counted>,
+) -> Result<Option<(Changed, ListRow, Counted)>, DbError> {
     let mut conn = state.conversations.db().read().await?;
     let Some(row) = lists::row(&mut conn, workspace, None, id).await? else { return Ok(None) };
     let marks = lists::read_marks(&mut conn, workspace, id).await?.into_iter().collect();
-    let visitor_seqs = lists::visitor_seqs(&mut conn, workspace, id, COUNT_UNREAD).await?;
+    let counted = match known {
+        Some(known) => known,
+        None => Counted::read(&mut conn, workspace, id, row.conversation.seq).await?,
+    };
     let read = may_have_been_read(&mut conn, workspace, id, events).await?;
     drop(conn);
     let c = &row.conversation;
@@ -501,7 +517,7 @@ pub(super) async fn changed_frame(
         only: None,
         again: false,
         marks,
-        visitor_seqs,
+        visitor_seqs: counted.seqs.clone(),
     };
-    Ok(Some((frame, row)))
+    Ok(Some((frame, row, counted)))
 }

@@ -20,7 +20,7 @@ impl Knowledge {
         let rows: Vec<(String, i64)> = sql("SELECT knowledge_base, COUNT(*) FROM chunk \
              WHERE workspace = $1 GROUP BY knowledge_base")
         .bind(workspace)
-        .all(&mut self.db.read().await?)
+        .all(&mut self.db.read_much().await?)
         .await?;
         rows.into_iter()
             .map(|(id, count)| Ok((parsed(&id)?, u64::try_from(count).unwrap_or(0))))
@@ -44,7 +44,7 @@ impl Knowledge {
         .bind(key.base)
         .bind(first)
         .bind(last)
-        .all(&mut self.db.read().await?)
+        .all(&mut self.db.read_much().await?)
         .await?;
         rows.into_iter()
             .map(|(id, count)| Ok((parsed(&id)?, u64::try_from(count).unwrap_or(0))))

@@ -17,7 +17,7 @@ impl Knowledge {
     /// # Errors
     /// [`KnowledgeError::Embedding`] when the model fails: what was done before stays done.
     pub async fn embed_missing(&self, workspace: WorkspaceId) -> Result<usize, KnowledgeError> {
-        let bases = store::revisions(&mut self.db.read().await?, workspace).await?;
+        let bases = store::revisions(&mut self.db.read_much().await?, workspace).await?;
         let mut done = 0;
         for (base, _) in bases {
             done += self.embed_base(workspace, base).await?;
@@ -35,7 +35,7 @@ impl Knowledge {
         let key = BaseKey { workspace, base };
         let (mut done, mut last) = (0, None);
         loop {
-            let mut conn = self.db.read().await?;
+            let mut conn = self.db.read_much().await?;
             let rows = store::not_embedded(&mut conn, key, &encoder, last, EMBED_BATCH).await?;
             drop(conn);
             let Some(end) = rows.last() else { return Ok(done) };

@@ -1,6 +1,7 @@
 //! Search: the passages that may answer a question, each with its score and whether it is good enough to count.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
 use crate::db::DbError;
@@ -129,17 +130,27 @@ impl Knowledge {
             limit: MAX_PASSAGES,
         };
         let Found { hits, degraded } = reading.search(&wanted).await?;
-        let ids: Vec<ChunkId> = hits.iter().map(|hit| hit.chunk).collect();
         let tokens = wording.ids();
-        let counted = |hit: Hit| (hit.chunk, (hit, reading.counts(hit.chunk, &tokens)));
-        let known: HashMap<ChunkId, (Hit, Option<TokenCounts>)> =
-            hits.into_iter().map(counted).collect();
-        let rows = store::passages(&mut self.db.read().await?, workspace, reader, &ids).await?;
-        let mut found = Vec::with_capacity(rows.len());
-        for row in rows {
-            found.push(candidate(row, &known, &question, locale)?);
-        }
-        Ok(Searched { passages: ranked(found, limit), degraded })
+        // Few of the hits come into question, and most of the rest is never fetched.
+        let mut fetched = likely(&hits, limit);
+        let passages = loop {
+            let (likely, others) = hits.split_at(fetched);
+            let ids: Vec<ChunkId> = likely.iter().map(|hit| hit.chunk).collect();
+            let counted = |hit: &Hit| (hit.chunk, (*hit, reading.counts(hit.chunk, &tokens)));
+            let known: HashMap<ChunkId, (Hit, Option<TokenCounts>)> =
+                likely.iter().map(counted).collect();
+            let rows = store::passages(&mut self.db.read().await?, workspace, reader, &ids).await?;
+            let mut found = Vec::with_capacity(rows.len());
+            for row in rows {
+                found.push(candidate(row, &known, &question, locale)?);
+            }
+            let passages = ranked(found, limit);
+            if are_best(&passages, others, limit) {
+                break passages;
+            }
+            fetched = hits.len();
+        };
+        Ok(Searched { passages, degraded })
     }
 
     /// The question's vector, if there is a model and it answers.
@@ -153,6 +164,21 @@ impl Knowledge {
             }
         }
     }
+}
+
+/// How many of the hits, best first, may be among the best so many: a language lifts a score so far and no further.
+fn likely(hits: &[Hit], limit: usize) -> usize {
+    let Some(last) = limit.checked_sub(1).and_then(|last| hits.get(last)) else {
+        return hits.len();
+    };
+    hits.partition_point(|hit| hit.score * LOCALE_BOOST >= last.score)
+}
+
+/// Whether none of the other hits can come before the last of these passages.
+fn are_best(passages: &[Passage], others: &[Hit], limit: usize) -> bool {
+    let Some(best) = others.first() else { return true };
+    passages.len() >= limit
+        && passages.last().is_none_or(|last| last.score > best.score * LOCALE_BOOST)
 }
 
 /// A found chunk with its score, judged by the question's words.
@@ -206,7 +232,7 @@ fn same_language(a: &str, b: &str) -> bool {
 /// Best first, near-duplicates once, at most `limit`.
 fn ranked(mut found: Vec<Passage>, limit: usize) -> Vec<Passage> {
     found.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.chunk_id.cmp(&b.chunk_id)));
-    let mut kept: Vec<(Passage, HashSet<String>)> = Vec::new();
+    let mut kept: Vec<(Passage, Vec<u64>)> = Vec::new();
     for passage in found {
         if kept.len() >= limit {
             break;
@@ -219,23 +245,80 @@ fn ranked(mut found: Vec<Passage>, limit: usize) -> Vec<Passage> {
     kept.into_iter().map(|(passage, _)| passage).collect()
 }
 
-/// The words of a passage, as they are written but for their case: enough to see that two are one.
-fn words_of(passage: &Passage) -> HashSet<String> {
-    [passage.title.as_str(), passage.section.as_deref().unwrap_or_default(), &passage.text]
-        .into_iter()
-        .flat_map(|text| text.split(|c: char| !c.is_alphanumeric()))
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .collect()
+/// The different words of a passage, as they are written but for their case: enough to see that two are one. Each is a
+/// number made of it, in the order of the numbers.
+fn words_of(passage: &Passage) -> Vec<u64> {
+    let number = |word: &str| {
+        let mut hasher = DefaultHasher::new();
+        word.chars().flat_map(char::to_lowercase).for_each(|letter| letter.hash(&mut hasher));
+        hasher.finish()
+    };
+    let mut words: Vec<u64> =
+        [passage.title.as_str(), passage.section.as_deref().unwrap_or_default(), &passage.text]
+            .into_iter()
+            .flat_map(|text| text.split(|c: char| !c.is_alphanumeric()))
+            .filter(|word| !word.is_empty())
+            .map(number)
+            .collect();
+    words.sort_unstable();
+    words.dedup();
+    words
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of words")]
-fn overlap(a: &HashSet<String>, b: &HashSet<String>) -> f64 {
+fn overlap(a: &[u64], b: &[u64]) -> f64 {
     // Most have too different numbers of words to be the same.
     let (fewer, more) = (a.len().min(b.len()), a.len().max(b.len()));
     if (fewer as f64) < more as f64 * DUPLICATE {
         return 0.0;
     }
-    let shared = a.intersection(b).count();
+    let shared = a.iter().filter(|word| b.binary_search(word).is_ok()).count();
     shared as f64 / (a.len() + b.len() - shared).max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Ids;
+    use crate::knowledge::Audience;
+
+    fn hits(scores: &[f64]) -> Vec<Hit> {
+        let hit = |score: &f64| Hit { chunk: Ids.fresh(), score: *score, cosine: None };
+        scores.iter().map(hit).collect()
+    }
+
+    fn passages(scores: &[f64]) -> Vec<Passage> {
+        let passage = |score: &f64| Passage {
+            chunk_id: Ids.fresh(),
+            article_id: Ids.fresh(),
+            title: String::new(),
+            section: None,
+            url: None,
+            audience: Audience::Public,
+            text: String::new(),
+            score: *score,
+            kept: true,
+            why: String::new(),
+        };
+        scores.iter().map(passage).collect()
+    }
+
+    #[test]
+    fn what_a_language_may_lift_among_the_best_is_fetched() {
+        let found = hits(&[10.0, 9.0, 8.5, 8.0, 1.0]);
+        assert_eq!(likely(&found, 1), 1, "9.0 would need more than its language");
+        assert_eq!(likely(&found, 2), 3, "8.5 may become 9.35");
+        assert_eq!(likely(&found, 4), 4);
+        assert_eq!(likely(&found, 9), 5);
+        assert_eq!(likely(&found, 0), 5);
+    }
+
+    #[test]
+    fn the_rest_is_fetched_when_duplicates_leave_room_for_it() {
+        let others = hits(&[5.0, 4.0]);
+        assert!(are_best(&passages(&[9.0, 6.0]), &others, 2));
+        assert!(!are_best(&passages(&[9.0, 5.4]), &others, 2), "5.0 may become 5.5");
+        assert!(!are_best(&passages(&[9.0]), &others, 2), "one was there twice");
+        assert!(are_best(&passages(&[9.0]), &[], 2), "there is nothing else");
+    }
 }

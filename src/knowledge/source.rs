@@ -22,7 +22,7 @@ impl Source for DatabaseSource {
     }
 
     async fn changed(&self, base: BaseKey, from: Cursor, want: Want) -> Result<Page, IndexError> {
-        let mut conn = self.db.read().await?;
+        let mut conn = self.db.read_much().await?;
         let rows = store::changed(&mut conn, base, from, want, &self.encoder).await?;
         drop(conn);
         let decoded = tokio::task::spawn_blocking(move || {
@@ -40,7 +40,7 @@ impl Source for DatabaseSource {
     }
 
     async fn removed(&self, base: BaseKey, since: i64) -> Result<Removed, IndexError> {
-        let mut conn = self.db.read().await?;
+        let mut conn = self.db.read_much().await?;
         let removed: Vec<ChunkId> = store::removed_since(&mut conn, base, since).await?;
         // In this order: what was forgotten before the list was read is noticed.
         let pruned = store::pruned_revision(&mut conn, base).await?;
@@ -48,7 +48,7 @@ impl Source for DatabaseSource {
     }
 
     async fn vectors(&self, base: BaseKey) -> Result<u64, IndexError> {
-        Ok(store::count_vectors(&mut self.db.read().await?, base, &self.encoder).await?)
+        Ok(store::count_vectors(&mut self.db.read_much().await?, base, &self.encoder).await?)
     }
 }
 

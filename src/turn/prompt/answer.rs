@@ -121,13 +121,20 @@ impl AnswerPrompt {
         prompts: &Prompts,
         budget: &TokenBudget,
     ) -> Result<(AnswerView, Rendered, Shed), PromptError> {
-        let whole = self.view();
-        if self.history.len() <= RECENT_MESSAGES {
-            let rendered = prompts.render(&whole)?;
-            if budget.surely_fits(&[&rendered.system, &rendered.context]) {
-                return Ok((whole, rendered, Shed::default()));
-            }
+        let mut whole = self.view();
+        // Most prompts fit whatever their words cost: then nothing is counted.
+        let older = whole.history.len().saturating_sub(RECENT_MESSAGES);
+        let recent = whole.history.split_off(older);
+        let before = std::mem::replace(&mut whole.history, recent);
+        whole.summary = fit::whole_digest(&before);
+        let rendered = prompts.render(&whole)?;
+        if budget.surely_fits(&[&rendered.system, &rendered.context]) {
+            let messages = self.history.iter().take(older).map(PublicMessage::id).collect();
+            return Ok((whole, rendered, Shed { messages, ..Shed::default() }));
         }
+        let recent = std::mem::replace(&mut whole.history, before);
+        whole.history.extend(recent);
+        whole.summary = None;
         // Part by part: most parts were counted in an earlier turn, the whole never.
         let mut view = AnswerView {
             passages: Vec::new(),

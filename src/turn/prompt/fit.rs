@@ -35,8 +35,7 @@ fn cut_middle(text: &str, keep: usize) -> String {
 pub(super) fn digest(older: &[Said], left: &mut Left<'_>) -> Option<String> {
     let mut lines: Vec<String> = Vec::new();
     for said in older.iter().rev() {
-        let first = said.text.split_inclusive(['.', '!', '?', '\n']).next().unwrap_or("").trim();
-        let line = format!("{}: {}", said.speaker, shorten(first, DIGEST_CHARS));
+        let line = digested(said);
         if !left.take(&fence::defuse(&line)) {
             break;
         }
@@ -44,6 +43,17 @@ pub(super) fn digest(older: &[Said], left: &mut Left<'_>) -> Option<String> {
     }
     lines.reverse();
     (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// The same where everything fits.
+pub(super) fn whole_digest(older: &[Said]) -> Option<String> {
+    let lines: Vec<String> = older.iter().map(digested).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn digested(said: &Said) -> String {
+    let first = said.text.split_inclusive(['.', '!', '?', '\n']).next().unwrap_or("").trim();
+    format!("{}: {}", said.speaker, shorten(first, DIGEST_CHARS))
 }
 
 fn shorten(text: &str, chars: usize) -> String {

@@ -58,7 +58,7 @@ impl Weather {
             visitors: usize::try_from(chance.within(1..5)).unwrap_or(1),
             agents: usize::try_from(chance.within(1..4)).unwrap_or(1),
             active: chance.millis(50_000..160_000),
-            assistant_ms: *chance.pick(&[6_000, 20_000, 60_000]),
+            assistant_ms: *chance.pick(&[20_000, 40_000, 60_000]),
             human_ms: *chance.pick(&[20_000, 45_000]),
             escalate_ms: 30_000,
             reopen_to: *chance.pick(&["assistant", "last_human", "queue"]),

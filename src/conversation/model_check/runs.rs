@@ -59,7 +59,7 @@ fn turns() {
             Seen::StaleTimer,
         ],
     };
-    check(bounds, 1_000);
+    check(bounds, 210_000);
 }
 
 /// Two agents want the same conversation while the AI writes in it.
@@ -86,7 +86,7 @@ fn takeovers() {
             Seen::GateShut,
         ],
     };
-    check(bounds, 1_000);
+    check(bounds, 84_000);
 }
 
 /// A conversation goes back to the AI, and the AI meets old words, old turns and old echoes.
@@ -108,7 +108,7 @@ fn returns() {
             Seen::BrokeOff,
         ],
     };
-    check(bounds, 1_000);
+    check(bounds, 355_000);
 }
 
 fn promises(name: &'static str, assignee_missed: AssigneeMissed) -> Bounds {
@@ -136,13 +136,13 @@ fn promises(name: &'static str, assignee_missed: AssigneeMissed) -> Bounds {
 /// Somebody waits for a person: the ladder, snoozes, teams, colleagues who leave their desk.
 #[test]
 fn promises_with_alarms() {
-    check(promises("promises with alarms", AssigneeMissed::Alarm), 1_000);
+    check(promises("promises with alarms", AssigneeMissed::Alarm), 340_000);
 }
 
 /// The same where a missed promise takes the conversation from the assignee.
 #[test]
 fn promises_that_move() {
-    check(promises("promises that move", AssigneeMissed::ReturnToAi), 1_000);
+    check(promises("promises that move", AssigneeMissed::ReturnToAi), 559_000);
 }
 
 /// Ends and new beginnings: closes, thanks, reopening, the AI switched off, quiet visitors.
@@ -172,7 +172,7 @@ fn endings() {
         },
         sights: &[Seen::Thanks, Seen::ClosedOver, Seen::Reopened, Seen::LateResult],
     };
-    check(bounds, 1_000);
+    check(bounds, 732_000);
 }
 
 /// What goes wrong between a client and the log: lost acknowledgements, rolled back units, a node that dies, tries again.
@@ -201,5 +201,5 @@ fn clients() {
             Seen::Conflict,
         ],
     };
-    check(bounds, 1_000);
+    check(bounds, 83_000);
 }

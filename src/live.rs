@@ -124,7 +124,7 @@ async fn live(
 async fn greet(state: &AppState, socket: &mut Socket, page: &Page) -> Gone {
     let hello = tokio::select! {
         () = state.shutdown.cancelled() => return Gone::Ended(Code::GoingAway),
-        hello = timeout(state.live.hello, socket.receive::<Hello>()) => hello,
+        hello = Box::pin(timeout(state.live.hello, socket.receive::<Hello>())) => hello,
     };
     let Hello::Hello { token, ticket, after, cursor, watch } = match hello {
         Ok(Ok(hello)) => hello,
@@ -137,7 +137,8 @@ async fn greet(state: &AppState, socket: &mut Socket, page: &Page) -> Gone {
                 return Gone::Ended(Code::Forbidden);
             }
             let clock = state.conversations.clock();
-            match tickets::redeem(&state.access.db, &ticket, clock).await {
+            // What runs once is boxed: its room would be every socket's, for as long as it is open.
+            match Box::pin(tickets::redeem(&state.access.db, &ticket, clock)).await {
                 Ok(Some(owner)) => {
                     Box::pin(inbox::live::serve(state, socket, &owner, cursor, watch)).await
                 }

@@ -47,23 +47,6 @@ impl Child {
         Self::start(serve(binary, database, model, scenario, log)?, "baton").await
     }
 
-    /// The same, without waiting for anything: where it will listen is known before.
-    pub fn baton_at(
-        address: SocketAddr,
-        binary: &Path,
-        database: &str,
-        model: SocketAddr,
-        scenario: &Scenario,
-        log: &Path,
-    ) -> anyhow::Result<Self> {
-        let mut command = serve(binary, database, model, scenario, log)?;
-        command.args(["--port", &address.port().to_string()]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
-        let process = command.spawn().context("baton cannot be started")?;
-        let id = process.id().context("baton has ended")?;
-        Ok(Self { process, address, id })
-    }
-
     async fn start(mut command: Command, what: &str) -> anyhow::Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut process = command.spawn().with_context(|| format!("{what} cannot be started"))?;

@@ -1,6 +1,5 @@
 //! Everything that is measured on one engine, in order.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -43,16 +42,6 @@ impl Place {
     /// Serves it.
     pub async fn start(&self, scenario: &Scenario, model: &Child) -> anyhow::Result<Child> {
         Child::baton(&self.binary, &self.url, model.address, scenario, &self.log).await
-    }
-
-    /// Serves it at this address, and does not wait.
-    pub fn start_at(
-        &self,
-        address: SocketAddr,
-        scenario: &Scenario,
-        model: &Child,
-    ) -> anyhow::Result<Child> {
-        Child::baton_at(address, &self.binary, &self.url, model.address, scenario, &self.log)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the process takes when nobody asks anything, and how soon it is there after a start.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -126,11 +126,9 @@ async fn start_once(
     model: &Child,
     business: &Business,
 ) -> anyhow::Result<(Duration, Duration)> {
-    let free = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let address = free.local_addr()?;
-    drop(free);
     let started = Instant::now();
-    let server = place.start_at(address, scenario, model)?;
+    let server = place.start(scenario, model).await?;
+    let address = server.address;
     tokio::time::timeout(PATIENCE, until_ready(address)).await.context("it does not get ready")?;
     let ready = started.elapsed();
     let mut visitor = Visitor::arrive(address, business).await?;

@@ -337,7 +337,7 @@ impl World {
             config.models.fallback = Some("spare".to_owned());
         }
         (setup.config)(&mut config);
-        let built = build(&config, &setup).await;
+        let built = Box::pin(build(&config, &setup)).await;
         let business = found(&built.state, "Tanah Tinggi Coffee", &setup).await;
         let state = built.state.clone();
         let (origin, running) = start(built).await;

@@ -148,9 +148,13 @@ impl Lite {
         let Self { connection, row } = self;
         let mut statement = connection.prepare_cached(text).map_err(error::of_engine)?;
         bind(&mut statement, args)?;
-        row.begin(&statement).map_err(error::of_engine)?;
         let mut rows = statement.raw_query();
+        let mut is_first = true;
         while let Some(found) = rows.next().map_err(error::of_engine)? {
+            // Not before: what the schema has outrun is prepared again only when it runs.
+            if std::mem::take(&mut is_first) {
+                row.begin(found.as_ref()).map_err(error::of_engine)?;
+            }
             row.read(found).map_err(error::of_engine)?;
             if show(row)?.is_break() {
                 break;

@@ -45,7 +45,7 @@ pub enum LiteValue<'r> {
 }
 
 impl LiteRow {
-    /// Takes the columns of a statement that is about to run.
+    /// Takes the columns of a statement that has begun to run.
     pub(super) fn begin(&mut self, statement: &rusqlite::Statement<'_>) -> rusqlite::Result<()> {
         self.names.clear();
         self.ends.clear();

@@ -214,8 +214,7 @@ impl Default for Wire {
     fn default() -> Self {
         Self {
             agents: Topics::new(1024),
-            // Thousands listen, each to their own; who lags reads again.
-            visitors: Topics::new(32),
+            visitors: Topics::new(256),
             presence: Presence::default(),
             gates: Gates::default(),
             drafts: Drafts::default(),

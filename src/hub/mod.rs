@@ -11,4 +11,4 @@ mod topics;
 pub use drafts::{Added, DraftSoFar, Drafts};
 pub use gate::{Gate, Gates};
 pub use presence::{Availability, Presence, There};
-pub use topics::Topics;
+pub use topics::{Hearing, Topics};

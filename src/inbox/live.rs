@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::broadcast::error::RecvError;
 
 use super::feed::Joined;
 use super::presence::Here;
@@ -18,7 +18,7 @@ use crate::conversation::others;
 use crate::conversation::store::{self, Span};
 use crate::conversation::{Actor, Cursor, Draft, Live, VisitorKey};
 use crate::db::DbError;
-use crate::hub::Availability;
+use crate::hub::{Availability, Hearing};
 use crate::ids::{AgentId, ConversationId, TurnId, WorkspaceId};
 use crate::socket::{Code, Gone, Socket};
 
@@ -148,7 +148,7 @@ struct Listening<'a> {
     here: Here,
     feed: Joined,
     watched: Option<ConversationId>,
-    drafts: Option<broadcast::Receiver<Live>>,
+    drafts: Option<Hearing<Live>>,
     /// What the client has of conversations of which the feed may bring it once more.
     sent: HashMap<ConversationId, u64>,
 }
@@ -458,7 +458,7 @@ impl<'a> Listening<'a> {
 }
 
 /// What comes next on a topic that may not be listened to.
-async fn next(topic: &mut Option<broadcast::Receiver<Live>>) -> Result<Live, RecvError> {
+async fn next(topic: &mut Option<Hearing<Live>>) -> Result<Live, RecvError> {
     match topic {
         Some(topic) => topic.recv().await,
         None => std::future::pending().await,

@@ -29,7 +29,7 @@ use crate::conversation::store::{self, Span};
 use crate::conversation::{Actor, AlarmFor, Cursor, Heard, Logged, Record};
 use crate::db::{DbError, EngineKind};
 use crate::directory::Directory;
-use crate::hub::Availability;
+use crate::hub::{Availability, Hearing};
 use crate::ids::{AgentId, ContactId, ConversationId, TurnId, WorkspaceId};
 
 /// Changes taken together at most.
@@ -139,7 +139,7 @@ impl Pump {
 
     pub(super) async fn run(
         mut self,
-        mut heard: broadcast::Receiver<Heard>,
+        mut heard: Hearing<Heard>,
         mut asked: mpsc::UnboundedReceiver<Told>,
     ) {
         let mut tick = interval(READ_EVERY);

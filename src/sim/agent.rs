@@ -234,7 +234,7 @@ pub fn lie_in_wait(world: &Arc<World>, node: &Arc<Node>) {
 async fn strike(
     world: Arc<World>,
     at: Arc<Node>,
-    mut ear: tokio::sync::broadcast::Receiver<Live>,
+    mut ear: crate::hub::Hearing<Live>,
     mut chance: Chance,
 ) {
     loop {

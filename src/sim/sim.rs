@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::Instant;
 
@@ -18,6 +17,7 @@ use super::weather::Weather;
 use crate::clock::Timestamp;
 use crate::conversation::{Conversation, Draft, Fence, Live, Phase, lists};
 use crate::db::{Db, sql};
+use crate::hub::Hearing;
 use crate::ids::{ConversationId, TurnId, WorkspaceId};
 
 /// When every run begins.
@@ -55,7 +55,7 @@ struct Watch {
     started_by: BTreeMap<TurnId, Life>,
     /// Until when which try of a turn is leased, by the clock of the node that leased it.
     leases: BTreeMap<TurnId, (i64, i64)>,
-    ears: Vec<(Life, Receiver<Live>)>,
+    ears: Vec<(Life, Hearing<Live>)>,
     trace: Vec<String>,
 }
 
@@ -183,7 +183,7 @@ impl Sim {
     }
 
     /// Hears what a node tells a visitor.
-    pub fn listen(&self, life: Life, ear: Receiver<Live>) {
+    pub fn listen(&self, life: Life, ear: Hearing<Live>) {
         self.watch(|watch| watch.ears.push((life, ear)));
     }
 

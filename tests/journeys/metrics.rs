@@ -119,7 +119,7 @@ async fn a_short_story_is_counted_exactly(engine: Engine) {
     // Somebody else asks for a person, and for somebody else at that.
     let dewi = scene.visitor(&process, "Dewi").await;
     let asked = dewi.ask_for_person().await;
-    let waiting = conversation_of(&asked);
+    let waiting = asked["id"].as_str().expect("an id").to_owned();
     desk.event(&waiting, "handed_off").await;
 
     // The turn's end and the brief are counted after everybody has heard of them.

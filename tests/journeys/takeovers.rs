@@ -18,6 +18,7 @@ use baton::conversation::{
 use baton::conversation::{Conversations, Origin};
 use baton::db::sql;
 use baton::health::Pulse;
+use baton::hub::Hearing;
 use baton::ids::{AgentId, ContactId, MessageId, TurnId};
 use baton::model::{
     ChatModel, ChatRequest, ChatStream, Completion, Delta, ModelError, ModelKind, ModelSet, Task,
@@ -27,7 +28,7 @@ use baton::turn::{Published, TurnWorker};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -161,9 +162,9 @@ struct Talk {
     agent: AgentId,
     number: usize,
     contact: ContactId,
-    live: broadcast::Receiver<Live>,
+    live: Hearing<Live>,
     /// Of visitors before this one: late words may still come there.
-    before: Vec<broadcast::Receiver<Live>>,
+    before: Vec<Hearing<Live>>,
     heard: Heard,
 }
 

@@ -31,6 +31,8 @@ pub enum Guard {
     EvidenceAfterReturn,
     /// An acknowledgement comes after COMMIT (law 3).
     AckAfterCommit,
+    /// A commit waits for the disk (law 3).
+    SyncedCommit,
     /// Readers of PostgreSQL's feed stop below the oldest running transaction (law 5).
     FeedHorizon,
     /// A passage for a visitor comes from public knowledge (law 7).
@@ -39,7 +41,7 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Fence,
         Self::Gate,
         Self::AgentEpoch,
@@ -51,6 +53,7 @@ impl Guard {
         Self::TimerAnchor,
         Self::EvidenceAfterReturn,
         Self::AckAfterCommit,
+        Self::SyncedCommit,
         Self::FeedHorizon,
         Self::Audience,
     ];
@@ -70,6 +73,7 @@ impl Guard {
             Self::TimerAnchor => "timer_anchor",
             Self::EvidenceAfterReturn => "evidence_after_return",
             Self::AckAfterCommit => "ack_after_commit",
+            Self::SyncedCommit => "synced_commit",
             Self::FeedHorizon => "feed_horizon",
             Self::Audience => "audience",
         }

@@ -404,7 +404,12 @@ where
     let mut tries = 0;
     loop {
         let started = Instant::now();
-        let mut conn = begin_pg(kept, "BEGIN").await?;
+        let begin = if Guard::SyncedCommit.is_broken() {
+            "BEGIN; SET LOCAL synchronous_commit = off"
+        } else {
+            "BEGIN"
+        };
+        let mut conn = begin_pg(kept, begin).await?;
         let result = match unit(&mut conn).await {
             Ok(value) if Guard::AckAfterCommit.is_broken() => {
                 tokio::spawn(conn.commit());

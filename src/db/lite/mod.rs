@@ -22,6 +22,7 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, Statement};
 
 use super::query::Arg;
+use crate::guard::Guard;
 pub(super) use readers::{Lent, Readers};
 use row::LiteRow;
 
@@ -90,7 +91,8 @@ impl Lite {
                 "PRAGMA foreign_keys = ON; PRAGMA cache_size = -65536; PRAGMA temp_store = memory;
                  PRAGMA journal_size_limit = 67108864",
             )?;
-            let synchronous = if options.durable { "FULL" } else { "OFF" };
+            let synced = options.durable && !Guard::SyncedCommit.is_broken();
+            let synchronous = if synced { "FULL" } else { "OFF" };
             connection.pragma_update(None, "synchronous", synchronous)
         };
         prepare().map_err(error::of_engine)?;

@@ -41,6 +41,7 @@ impl From<AssistError> for ApiError {
 
 /// The newest brief, summary and suggested replies.
 #[utoipa::path(get, path = "/conversations/{id}/assist", tag = "Assist",
+    security(("session" = [])),
     params(("id" = ConversationId, Path, description = "The conversation")),
     responses(
         (status = 200, description = "What there is; what is being made is `pending`", body = Assist),
@@ -69,6 +70,7 @@ struct Make {
 
 /// Orders a brief, a summary or suggested replies; the result arrives as the socket frame `assist`.
 #[utoipa::path(post, path = "/conversations/{id}/assist", tag = "Assist", request_body = Make,
+    security(("session" = [], "csrf" = [])),
     params(("id" = ConversationId, Path, description = "The conversation")),
     responses(
         (status = 200, description = "Ordered: the artifact is `pending`", body = Artifact),
@@ -105,6 +107,7 @@ struct Chosen {
 
 /// Counts what became of a suggested reply.
 #[utoipa::path(post, path = "/conversations/{id}/suggestions/{artifact}/{index}", tag = "Assist",
+    security(("session" = [], "csrf" = [])),
     request_body = Chosen,
     params(
         ("id" = ConversationId, Path, description = "The conversation"),

@@ -14,6 +14,7 @@ use crate::access::{AccessState, Signed};
 use crate::api::{
     AgentErrors, ApiError, ApiResult, ErrorAnswer, InputErrors, Json, MissingErrors, Path,
 };
+use crate::conversation::lists;
 use crate::ids::{ArtifactId, ConversationId};
 
 /// The routes of this feature.
@@ -53,7 +54,7 @@ async fn assist(
     Path(id): Path<ConversationId>,
 ) -> ApiResult<Json<Assist>> {
     let mut conn = assistance.conversations.db().read().await?;
-    let found = store::conversation(&mut conn, signed.workspace, id).await?;
+    let found = lists::state(&mut conn, signed.workspace, id).await?;
     let conversation = found.ok_or_else(|| ApiError::not_found("conversation"))?;
     if conversation.erased {
         return Ok(Json(Assist::default()));

@@ -321,7 +321,7 @@ pub struct World {
 impl World {
     pub async fn new(engine: Engine, setup: Setup) -> Self {
         watch_for_panics();
-        let place = Place::fresh(engine).await;
+        let place = Box::pin(Place::fresh(engine)).await;
         let model = ScriptedServer::start(setup.script.clone()).await.expect("starts a model");
         let fallback = match &setup.fallback {
             Some(script) => {
@@ -338,9 +338,9 @@ impl World {
         }
         (setup.config)(&mut config);
         let built = Box::pin(build(&config, &setup)).await;
-        let business = found(&built.state, "Tanah Tinggi Coffee", &setup).await;
+        let business = Box::pin(found(&built.state, "Tanah Tinggi Coffee", &setup)).await;
         let state = built.state.clone();
-        let (origin, running) = start(built).await;
+        let (origin, running) = Box::pin(start(built)).await;
         let http = http();
         Self { origin, http, model, fallback, business, state, setup, config, place, running }
     }

@@ -13,6 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::access::AccessState;
 use crate::access::cors::with_cors;
+use crate::access::schemes::Schemes;
 use crate::api::ErrorAnswer;
 use crate::assist::Assistance;
 use crate::assistant::ModelOptions;
@@ -136,7 +137,8 @@ impl FromRef<AppState> for Producer {
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(title = "Baton", description = "AI-first customer service with human takeover."),
-    components(schemas(ErrorAnswer))
+    components(schemas(ErrorAnswer)),
+    modifiers(&Schemes)
 )]
 struct Frame;
 

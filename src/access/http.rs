@@ -176,7 +176,8 @@ fn cookie(token: &str, secure: bool) -> SetCookie {
 }
 
 /// Ends the session.
-#[utoipa::path(post, path = "/auth/sign-out", tag = "Signing in", responses(
+#[utoipa::path(post, path = "/auth/sign-out", tag = "Signing in",
+    security(("session" = [], "csrf" = [])), responses(
     (status = 204, description = "Signed out"), AgentErrors,
 ))]
 async fn sign_out(
@@ -195,7 +196,8 @@ async fn sign_out(
 }
 
 /// Who is signed in.
-#[utoipa::path(get, path = "/auth/me", tag = "Signing in", responses(
+#[utoipa::path(get, path = "/auth/me", tag = "Signing in",
+    security(("session" = [])), responses(
     (status = 200, description = "The signed-in agent", body = Me), AgentErrors,
 ))]
 async fn me(Signed(session): Signed) -> Json<Me> {
@@ -211,7 +213,8 @@ struct UpdateMe {
 }
 
 /// Changes what a person may change about themselves.
-#[utoipa::path(patch, path = "/auth/me", tag = "Signing in", request_body = UpdateMe, responses(
+#[utoipa::path(patch, path = "/auth/me", tag = "Signing in", request_body = UpdateMe,
+    security(("session" = [], "csrf" = [])), responses(
     (status = 200, description = "Changed", body = Me), InputErrors, AgentErrors,
 ))]
 async fn update_me(
@@ -375,7 +378,8 @@ struct LiveTicket {
 }
 
 /// Makes a ticket for the socket: single use, 30 seconds.
-#[utoipa::path(post, path = "/live/ticket", tag = "Live", responses(
+#[utoipa::path(post, path = "/live/ticket", tag = "Live",
+    security(("session" = [], "csrf" = [])), responses(
     (status = 200, description = "A ticket", body = LiveTicket), AgentErrors,
 ))]
 async fn live_ticket(

@@ -11,6 +11,7 @@ pub mod limits;
 pub mod origin;
 pub mod password;
 pub mod role;
+pub mod schemes;
 pub mod secret;
 pub mod session;
 pub mod state;

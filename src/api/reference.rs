@@ -25,6 +25,7 @@ pub fn page(document: &Value) -> Result<String, minijinja::Error> {
         title => text(&document["info"], "title"),
         version => text(&document["info"], "version"),
         groups => Shown::from(Serde(&groups(document))),
+        schemes => Shown::from(Serde(&schemes(document))),
         shapes => Shown::from(Serde(&shapes)),
     })
 }
@@ -87,10 +88,30 @@ fn operation_entry(path: &str, method: &str, operation: &Value) -> Value {
         "path": path,
         "summary": text(operation, "summary"),
         "text": text(operation, "description"),
+        "needs": needs(operation),
         "parameters": parameters,
         "body": body.map(type_of),
         "answers": answers,
     })
+}
+
+/// The names of the schemes that an operation demands, all of them at once.
+fn needs(operation: &Value) -> Vec<&String> {
+    let demands = operation["security"].as_array().into_iter().flatten();
+    demands.filter_map(Value::as_object).flat_map(Map::keys).collect()
+}
+
+/// How callers prove who they are: where each proof stands in a request, and where it comes from.
+fn schemes(document: &Value) -> Vec<Value> {
+    let named = document.pointer("/components/securitySchemes").and_then(Value::as_object);
+    let entry = |(name, scheme): (&String, &Value)| {
+        let place = match scheme["in"].as_str() {
+            Some(place) => format!("{place} {}", text(scheme, "name")),
+            None => format!("header authorization: {}", text(scheme, "scheme")),
+        };
+        json!({ "name": name, "place": place, "text": text(scheme, "description") })
+    };
+    named.into_iter().flatten().map(entry).collect()
 }
 
 fn fields(schema: &Value) -> Vec<Value> {
@@ -143,14 +164,22 @@ mod tests {
         let document = json!({
             "info": { "title": "Baton", "version": "1" },
             "paths": { "/api/v1/things/{id}": { "get": {
-                "tags": ["things"], "summary": "Read <one>",
+                "tags": ["things"], "summary": "Read <one>", "security": [{ "key": [] }],
                 "parameters": [{ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } }],
                 "responses": { "200": { "description": "It", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Thing" } } } } },
             } } },
-            "components": { "schemas": { "Thing": { "type": "object", "required": ["a"], "properties": { "a": { "type": "array", "items": { "type": "integer" } } } } } },
+            "components": { "securitySchemes": { "key": { "type": "apiKey", "in": "cookie", "name": "the_cookie" } }, "schemas": { "Thing": { "type": "object", "required": ["a"], "properties": { "a": { "type": "array", "items": { "type": "integer" } } } } } },
         });
         let html = page(&document).expect("renders");
-        for part in ["things", "Read &lt;one&gt;", "Thing", "integer[]", "GET"] {
+        for part in [
+            "things",
+            "Read &lt;one&gt;",
+            "Thing",
+            "integer[]",
+            "GET",
+            "cookie the_cookie",
+            "Needs: <code>key</code>",
+        ] {
             assert!(html.contains(part), "{part} is missing");
         }
         assert!(!html.contains("<script"));

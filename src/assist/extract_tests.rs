@@ -31,25 +31,15 @@ fn thread(locale: &str, said: &[(&str, &str)]) -> Thread {
                 _ => (Actor::Agent(Ids.fresh()), MessageKind::Text),
             };
             Message {
-                id: Ids.fresh(),
-                seq,
                 public_seq: (kind == MessageKind::Text).then_some(seq),
                 kind,
-                notice: None,
-                author,
                 author_name: matches!(author, Actor::Agent(_)).then(|| "Ana".to_owned()),
-                text: (*text).to_owned(),
                 citations: if *who == AI {
                     vec![citation("Refund times", Audience::Public)]
                 } else {
                     vec![]
                 },
-                client_id: None,
-                turn: None,
-                answers: None,
-                incomplete: false,
-                flags: Vec::new(),
-                at: now,
+                ..Message::said(Ids.fresh(), seq, author, *text, now)
             }
         })
         .collect();

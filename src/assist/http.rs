@@ -14,6 +14,7 @@ use crate::access::{AccessState, Signed};
 use crate::api::{
     AgentErrors, ApiError, ApiResult, ErrorAnswer, InputErrors, Json, MissingErrors, Path,
 };
+use crate::conversation::lists;
 use crate::ids::{ArtifactId, ConversationId};
 
 /// The routes of this feature.
@@ -41,6 +42,7 @@ impl From<AssistError> for ApiError {
 
 /// The newest brief, summary and suggested replies.
 #[utoipa::path(get, path = "/conversations/{id}/assist", tag = "Assist",
+    security(("session" = [])),
     params(("id" = ConversationId, Path, description = "The conversation")),
     responses(
         (status = 200, description = "What there is; what is being made is `pending`", body = Assist),
@@ -52,7 +54,7 @@ async fn assist(
     Path(id): Path<ConversationId>,
 ) -> ApiResult<Json<Assist>> {
     let mut conn = assistance.conversations.db().read().await?;
-    let found = store::conversation(&mut conn, signed.workspace, id).await?;
+    let found = lists::state(&mut conn, signed.workspace, id).await?;
     let conversation = found.ok_or_else(|| ApiError::not_found("conversation"))?;
     if conversation.erased {
         return Ok(Json(Assist::default()));
@@ -69,6 +71,7 @@ struct Make {
 
 /// Orders a brief, a summary or suggested replies; the result arrives as the socket frame `assist`.
 #[utoipa::path(post, path = "/conversations/{id}/assist", tag = "Assist", request_body = Make,
+    security(("session" = [], "csrf" = [])),
     params(("id" = ConversationId, Path, description = "The conversation")),
     responses(
         (status = 200, description = "Ordered: the artifact is `pending`", body = Artifact),
@@ -105,6 +108,7 @@ struct Chosen {
 
 /// Counts what became of a suggested reply.
 #[utoipa::path(post, path = "/conversations/{id}/suggestions/{artifact}/{index}", tag = "Assist",
+    security(("session" = [], "csrf" = [])),
     request_body = Chosen,
     params(
         ("id" = ConversationId, Path, description = "The conversation"),

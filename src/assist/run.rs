@@ -11,7 +11,7 @@ use super::store::{self, Made, Wanted};
 use super::thread::Thread;
 use super::view::{Artifact, BriefContent, Content, Kind, Ref, Reply, Source, SuggestionsContent};
 use super::{extract, said, suggest};
-use crate::conversation::{Conversations, Heard, Holder, Wire};
+use crate::conversation::{Conversations, Heard, Holder, Wire, lists};
 use crate::db::DbError;
 use crate::ids::{ArtifactId, ConversationId, JobId, KnowledgeBaseId, WorkspaceId};
 use crate::jobs::{self, Handler, Job, JobError, Order, Worker};
@@ -85,7 +85,7 @@ impl Assistance {
         let ordered = self.conversations.db().write(move |conn| {
             let (wire, locale) = (Arc::clone(&wire), locale.clone());
             Box::pin(async move {
-                let Some(c) = store::conversation(conn, workspace, id).await? else {
+                let Some(c) = lists::state(conn, workspace, id).await? else {
                     return Ok(Err(AssistError::NotFound));
                 };
                 if c.erased || c.blocked {

@@ -8,8 +8,8 @@ use sqlx::FromRow;
 use super::thread::{self, Settings, Thread};
 use super::view::{Artifact, Assist, Content, Fate, Kind, Source, State};
 use crate::clock::Timestamp;
-use crate::conversation::Conversation;
 use crate::conversation::store::{Span, timeline};
+use crate::conversation::{Conversation, lists};
 use crate::db::{Conn, DbError, sql, stored, stored_json, to_json};
 use crate::ids::{ArtifactId, ConversationId, JobId, KnowledgeBaseId, WorkspaceId};
 use crate::jobs::{self, Waiting};
@@ -117,21 +117,6 @@ pub(super) async fn thread(
     }))
 }
 
-/// The state of a conversation; none if the workspace has no such one.
-pub(super) async fn conversation(
-    conn: &mut Conn,
-    workspace: WorkspaceId,
-    id: ConversationId,
-) -> Result<Option<Conversation>, DbError> {
-    let row: Option<(String,)> =
-        sql("SELECT state FROM conversation WHERE workspace = $1 AND id = $2")
-            .bind(workspace)
-            .bind(id)
-            .optional(conn)
-            .await?;
-    row.map(|(state,)| stored_json(&state)).transpose()
-}
-
 /// Holds the conversation's row until the end of the transaction, so that nothing is stored about one that is being erased.
 pub(super) async fn hold(
     conn: &mut Conn,
@@ -143,7 +128,7 @@ pub(super) async fn hold(
         .bind(id)
         .execute(conn)
         .await?;
-    conversation(conn, workspace, id).await
+    lists::state(conn, workspace, id).await
 }
 
 /// The last event after which help made before is stale: something was said, or people got the conversation for a reason.

@@ -103,7 +103,8 @@ async fn answer(
 }
 
 /// Every AI agent.
-#[utoipa::path(get, path = "/assistants", tag = "Set-up", responses(
+#[utoipa::path(get, path = "/assistants", tag = "Set-up",
+    security(("session" = [])), responses(
     (status = 200, description = "Every AI agent", body = Items<AssistantRow>), AgentErrors,
 ))]
 async fn list(
@@ -137,7 +138,8 @@ struct CreateAssistant {
 }
 
 /// Makes an AI agent with careful defaults.
-#[utoipa::path(post, path = "/assistants", tag = "Set-up", request_body = CreateAssistant, responses(
+#[utoipa::path(post, path = "/assistants", tag = "Set-up", request_body = CreateAssistant,
+    security(("session" = [], "csrf" = [])), responses(
     (status = 200, description = "Made and published", body = AssistantAnswer), InputErrors, AgentErrors,
 ))]
 async fn create(
@@ -167,7 +169,8 @@ async fn create(
 }
 
 /// One AI agent with everything that can be set.
-#[utoipa::path(get, path = "/assistants/{id}", tag = "Set-up", params(("id" = AssistantId, Path)), responses(
+#[utoipa::path(get, path = "/assistants/{id}", tag = "Set-up", params(("id" = AssistantId, Path)),
+    security(("session" = [])), responses(
     (status = 200, description = "The published version", body = AssistantAnswer), MissingErrors, AgentErrors,
 ))]
 async fn get(
@@ -193,6 +196,7 @@ struct SaveAssistant {
 
 /// Saves and publishes a new version.
 #[utoipa::path(put, path = "/assistants/{id}", tag = "Set-up", params(("id" = AssistantId, Path)),
+    security(("session" = [], "csrf" = [])),
     request_body = SaveAssistant, responses(
     (status = 200, description = "Saved and published", body = AssistantAnswer),
     (status = 409, description = "Somebody has saved meanwhile (`stale_version`)", body = ErrorAnswer),

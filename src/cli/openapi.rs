@@ -66,4 +66,40 @@ mod tests {
             assert!(paths.contains_key(path), "{path} is missing");
         }
     }
+
+    /// Who is refused without credentials, and whom a visitor's token lets in, by the table that the journeys walk.
+    #[test]
+    fn every_operation_names_what_it_demands() {
+        let json = serde_json::to_value(app::document()).expect("JSON");
+        let schemes = json["components"]["securitySchemes"].as_object().expect("schemes");
+        let table = include_str!("../../tests/walls/table.tsv");
+        let mut seen = 0;
+        for (path, item) in json["paths"].as_object().expect("paths") {
+            for (method, operation) in item.as_object().expect("operations") {
+                let call = format!("{} {path}", method.to_uppercase());
+                let mut rows = table.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+                let row = rows.find(|row| row[0] == call);
+                let row = row.unwrap_or_else(|| panic!("{call} has no row"));
+                let named: Vec<&str> = operation["security"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|all| all.as_object().expect("schemes").keys())
+                    .map(String::as_str)
+                    .collect();
+                let demanded: &[&str] = match (row[1], row[2], method.as_str()) {
+                    ("allow", _, _) => &[],
+                    (_, "allow", _) => &["visitor"],
+                    (_, _, "get") => &["session"],
+                    _ => &["csrf", "session"],
+                };
+                let mut sorted = named.clone();
+                sorted.sort_unstable();
+                assert_eq!(sorted, demanded, "{call}");
+                assert!(named.iter().all(|name| schemes.contains_key(*name)), "{call}: {named:?}");
+                seen += 1;
+            }
+        }
+        assert!(seen > 50, "{seen} operations");
+    }
 }

@@ -6,26 +6,16 @@ use uuid::Uuid;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::conversation::{Actor, Message, MessageKind};
+use crate::conversation::{Actor, Message};
 
 fn said(seq: u64, author: Actor, text: &str) -> PublicMessage {
-    let message = Message {
-        id: Uuid::from_u128(seq.into()).into(),
+    let message = Message::said(
+        Uuid::from_u128(seq.into()).into(),
         seq,
-        public_seq: Some(seq),
-        kind: MessageKind::Text,
-        notice: None,
         author,
-        author_name: None,
-        text: text.to_owned(),
-        citations: Vec::new(),
-        client_id: None,
-        turn: None,
-        answers: None,
-        incomplete: false,
-        flags: Vec::new(),
-        at: Timestamp::from_millis(0),
-    };
+        text,
+        Timestamp::from_millis(0),
+    );
     PublicMessage::of(&message).expect("public")
 }
 

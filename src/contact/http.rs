@@ -21,7 +21,8 @@ where
 }
 
 /// One contact.
-#[utoipa::path(get, path = "/contacts/{id}", tag = "Contacts", params(("id" = ContactId, Path)), responses(
+#[utoipa::path(get, path = "/contacts/{id}", tag = "Contacts", params(("id" = ContactId, Path)),
+    security(("session" = [])), responses(
     (status = 200, description = "The contact", body = Contact), MissingErrors, AgentErrors,
 ))]
 async fn get(
@@ -52,6 +53,7 @@ struct UpdateContact {
 
 /// Changes what is known of a contact; what is absent stays.
 #[utoipa::path(patch, path = "/contacts/{id}", tag = "Contacts", params(("id" = ContactId, Path)),
+    security(("session" = [], "csrf" = [])),
     request_body = UpdateContact, responses(
     (status = 200, description = "Changed", body = Contact), InputErrors, MissingErrors, AgentErrors,
 ))]

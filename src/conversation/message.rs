@@ -126,6 +126,36 @@ pub struct Message {
     pub at: Timestamp,
 }
 
+impl Message {
+    /// Public words and nothing else: no sources, no name, no turn.
+    #[must_use]
+    pub fn said(
+        id: MessageId,
+        seq: u64,
+        author: Actor,
+        text: impl Into<String>,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            seq,
+            public_seq: Some(seq),
+            kind: MessageKind::Text,
+            notice: None,
+            author,
+            author_name: None,
+            text: text.into(),
+            citations: Vec::new(),
+            client_id: None,
+            turn: None,
+            answers: None,
+            incomplete: false,
+            flags: Vec::new(),
+            at,
+        }
+    }
+}
+
 /// Who said a public message, as the model is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,7 +4,7 @@ use super::{chopped, in_two, text};
 use crate::assistant::config::{Conditions, PhraseCondition};
 use crate::clock::Timestamp;
 use crate::conditions::{self, Facts, Spoken, asks_for_person, fold};
-use crate::conversation::{Actor, Message, MessageKind, PublicMessage};
+use crate::conversation::{Actor, Message, PublicMessage};
 use crate::ids::{ContactId, Ids};
 use crate::text::{
     Language, MAX_TEXT_CHARS, Mood, SentenceSplitter, is_unwanted, normalise_user_text,
@@ -59,21 +59,14 @@ pub(super) fn conditions(bytes: &[u8]) {
         assert!(said.contains(quote.trim()), "a quotation stands in the message");
     }
     let message = Message {
-        id: Ids.fresh(),
-        seq: 7,
         public_seq: Some(3),
-        kind: MessageKind::Text,
-        notice: None,
-        author: Actor::Visitor(Ids.fresh::<ContactId>()),
-        author_name: None,
-        text: said.to_owned(),
-        citations: Vec::new(),
-        client_id: None,
-        turn: None,
-        answers: None,
-        incomplete: false,
-        flags: Vec::new(),
-        at: Timestamp::from_millis(0),
+        ..Message::said(
+            Ids.fresh(),
+            7,
+            Actor::Visitor(Ids.fresh::<ContactId>()),
+            said,
+            Timestamp::from_millis(0),
+        )
     };
     let unanswered: Vec<PublicMessage> = PublicMessage::of(&message).into_iter().collect();
     let conditions = Conditions {

@@ -18,7 +18,8 @@ use crate::ids::AlarmId;
 const MAX_ALARMS: u32 = 200;
 
 /// Alarms for me, for everybody, and for owners if I am one: those nobody has looked at, oldest first.
-#[utoipa::path(get, path = "/alarms", tag = "Conversations", responses(
+#[utoipa::path(get, path = "/alarms", tag = "Conversations",
+    security(("session" = [])), responses(
     (status = 200, description = "Open alarms", body = Items<AlarmView>), AgentErrors,
 ))]
 pub async fn list(
@@ -33,6 +34,7 @@ pub async fn list(
 
 /// Says that somebody is looking; only whoever the alarm is for.
 #[utoipa::path(post, path = "/alarms/{id}/acknowledge", tag = "Conversations", params(("id" = AlarmId, Path)),
+    security(("session" = [], "csrf" = [])),
     responses((status = 204, description = "Acknowledged, now or before"), InputErrors, MissingErrors, AgentErrors,
 ))]
 pub async fn acknowledge(

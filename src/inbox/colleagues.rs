@@ -24,7 +24,8 @@ pub struct Colleague {
 }
 
 /// Everybody who works in the workspace.
-#[utoipa::path(get, path = "/agents", tag = "People", responses(
+#[utoipa::path(get, path = "/agents", tag = "People",
+    security(("session" = [])), responses(
     (status = 200, description = "Everybody", body = Items<Colleague>), AgentErrors,
 ))]
 pub async fn agents(

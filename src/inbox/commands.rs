@@ -111,6 +111,7 @@ pub struct TakeOver {
 
 /// Takes a conversation over from the AI or the queue, or on purpose from a colleague.
 #[utoipa::path(post, path = "/conversations/{id}/take-over", tag = "Conversations", request_body = TakeOver,
+    security(("session" = [], "csrf" = [])),
     params(("id" = ConversationId, Path)), responses(
     (status = 200, description = "It is yours", body = DetailView),
     CommandErrors, InputErrors, MissingErrors, AgentErrors,
@@ -160,6 +161,7 @@ pub struct SuggestionUsed {
 
 /// Writes to the visitor. While the AI or the queue holds the conversation, this takes it over.
 #[utoipa::path(post, path = "/conversations/{id}/messages", tag = "Conversations", request_body = Write,
+    security(("session" = [], "csrf" = [])),
     params(("id" = ConversationId, Path)), responses(
     (status = 200, description = "Stored", body = MessageView),
     CommandErrors, InputErrors, MissingErrors, AgentErrors,
@@ -218,6 +220,7 @@ pub struct Note {
 
 /// Leaves a note that only colleagues see.
 #[utoipa::path(post, path = "/conversations/{id}/notes", tag = "Conversations", request_body = Note,
+    security(("session" = [], "csrf" = [])),
     params(("id" = ConversationId, Path)), responses(
     (status = 200, description = "Stored", body = MessageView),
     InputErrors, MissingErrors, AgentErrors,
@@ -245,6 +248,7 @@ pub struct Assign {
 
 /// Gives a conversation to one person; a colleague's only with the right `take_from_colleague`.
 #[utoipa::path(post, path = "/conversations/{id}/assign", tag = "Conversations", request_body = Assign,
+    security(("session" = [], "csrf" = [])),
     params(("id" = ConversationId, Path)), responses(
     (status = 200, description = "Assigned", body = DetailView),
     CommandErrors, InputErrors, MissingErrors, AgentErrors,
@@ -271,6 +275,7 @@ pub struct Expected {
 
 /// Puts a conversation at the end of the queue; a colleague's only with the right `take_from_colleague`.
 #[utoipa::path(post, path = "/conversations/{id}/return-to-queue", tag = "Conversations", request_body = Expected,
+    security(("session" = [], "csrf" = [])),
     params(("id" = ConversationId, Path)), responses(
     (status = 200, description = "In the queue", body = DetailView),
     CommandErrors, InputErrors, MissingErrors, AgentErrors,
@@ -299,6 +304,7 @@ pub struct AssignToAi {
 /// Hands a conversation back to the AI, which answers at once if the visitor waits; a colleague's only with the right
 /// `take_from_colleague`.
 #[utoipa::path(post, path = "/conversations/{id}/assign-to-ai", tag = "Conversations", request_body = AssignToAi,
+    security(("session" = [], "csrf" = [])),
     params(("id" = ConversationId, Path)), responses(
     (status = 200, description = "With the AI", body = DetailView),
     CommandErrors, InputErrors, MissingErrors, AgentErrors,
@@ -352,6 +358,7 @@ pub struct Close {
 
 /// Closes a conversation; a colleague's only with the right `take_from_colleague`.
 #[utoipa::path(post, path = "/conversations/{id}/close", tag = "Conversations", request_body = Close,
+    security(("session" = [], "csrf" = [])),
     params(("id" = ConversationId, Path)), responses(
     (status = 200, description = "Closed", body = DetailView),
     CommandErrors, InputErrors, MissingErrors, AgentErrors,
@@ -370,6 +377,7 @@ pub async fn close(
 
 /// Opens a closed conversation again; it is mine then.
 #[utoipa::path(post, path = "/conversations/{id}/reopen", tag = "Conversations", request_body = Expected,
+    security(("session" = [], "csrf" = [])),
     params(("id" = ConversationId, Path)), responses(
     (status = 200, description = "Open", body = DetailView),
     CommandErrors, InputErrors, MissingErrors, AgentErrors,
@@ -396,6 +404,7 @@ pub struct SnoozeUntil {
 
 /// Sets a conversation aside.
 #[utoipa::path(post, path = "/conversations/{id}/snooze", tag = "Conversations", request_body = SnoozeUntil,
+    security(("session" = [], "csrf" = [])),
     params(("id" = ConversationId, Path)), responses(
     (status = 200, description = "Snoozed", body = DetailView),
     CommandErrors, InputErrors, MissingErrors, AgentErrors,
@@ -421,6 +430,7 @@ pub struct SetAiMode {
 
 /// Switches the AI on, to drafts only, or off for one conversation.
 #[utoipa::path(post, path = "/conversations/{id}/ai-mode", tag = "Conversations", request_body = SetAiMode,
+    security(("session" = [], "csrf" = [])),
     params(("id" = ConversationId, Path)), responses(
     (status = 200, description = "Switched", body = DetailView),
     CommandErrors, InputErrors, MissingErrors, AgentErrors,

@@ -97,7 +97,8 @@ impl ListQuery {
 }
 
 /// Conversations, newest activity first.
-#[utoipa::path(get, path = "/conversations", tag = "Conversations", params(ListQuery), responses(
+#[utoipa::path(get, path = "/conversations", tag = "Conversations", params(ListQuery),
+    security(("session" = [])), responses(
     (status = 200, description = "One page", body = Items<RowView>), InputErrors, AgentErrors,
 ))]
 pub async fn list(
@@ -152,7 +153,8 @@ struct OpenCount {
 }
 
 /// Counts of the views, of conversations with something unread (the queue's and mine) and of my alarms.
-#[utoipa::path(get, path = "/counts", tag = "Conversations", responses(
+#[utoipa::path(get, path = "/counts", tag = "Conversations",
+    security(("session" = [])), responses(
     (status = 200, description = "The counts", body = CountsView), AgentErrors,
 ))]
 pub async fn counts(State(state): State<AppState>, signed: Signed) -> ApiResult<Json<CountsView>> {
@@ -174,6 +176,7 @@ pub(super) fn alarm_reader(signed: &Signed) -> AlarmReader {
 
 /// One conversation.
 #[utoipa::path(get, path = "/conversations/{id}", tag = "Conversations",
+    security(("session" = [])),
     params(("id" = ConversationId, Path)), responses(
     (status = 200, description = "The conversation", body = DetailView),
     InputErrors, MissingErrors, AgentErrors,
@@ -224,6 +227,7 @@ pub struct Read {
 
 /// Moves my read mark on, never back.
 #[utoipa::path(post, path = "/conversations/{id}/read", tag = "Conversations", request_body = Read,
+    security(("session" = [], "csrf" = [])),
     params(("id" = ConversationId, Path)), responses(
     (status = 204, description = "Remembered"), InputErrors, MissingErrors, AgentErrors,
 ))]
@@ -249,6 +253,7 @@ pub async fn read(
 
 /// Shows colleagues, and the visitor if the conversation is mine, that I am typing.
 #[utoipa::path(post, path = "/conversations/{id}/typing", tag = "Conversations",
+    security(("session" = [], "csrf" = [])),
     params(("id" = ConversationId, Path)), responses(
     (status = 204, description = "Shown for a few seconds"), InputErrors, MissingErrors, AgentErrors,
 ))]

@@ -48,6 +48,7 @@ pub struct Timeline {
 
 /// What happened in a conversation.
 #[utoipa::path(get, path = "/conversations/{id}/timeline", tag = "Conversations",
+    security(("session" = [])),
     params(("id" = ConversationId, Path), TimelineQuery), responses(
     (status = 200, description = "A stretch of the log", body = Timeline),
     InputErrors, MissingErrors, AgentErrors,

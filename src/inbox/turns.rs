@@ -28,7 +28,8 @@ pub struct TurnView {
 }
 
 /// Explains a turn: prompt and output as sent, passages with scores, verdicts, tokens, times.
-#[utoipa::path(get, path = "/turns/{id}", tag = "Conversations", params(("id" = TurnId, Path)), responses(
+#[utoipa::path(get, path = "/turns/{id}", tag = "Conversations", params(("id" = TurnId, Path)),
+    security(("session" = [])), responses(
     (status = 200, description = "The turn", body = TurnView),
     InputErrors, MissingErrors, AgentErrors,
 ))]

@@ -63,7 +63,8 @@ impl From<KnowledgeError> for ApiError {
 }
 
 /// Every knowledge base.
-#[utoipa::path(get, path = "/knowledge-bases", tag = "Knowledge", responses(
+#[utoipa::path(get, path = "/knowledge-bases", tag = "Knowledge",
+    security(("session" = [])), responses(
     (status = 200, description = "Every knowledge base, oldest first", body = Items<BaseRow>), AgentErrors,
 ))]
 async fn bases(
@@ -88,7 +89,8 @@ struct CreateBase {
 }
 
 /// Makes a knowledge base.
-#[utoipa::path(post, path = "/knowledge-bases", tag = "Knowledge", request_body = CreateBase, responses(
+#[utoipa::path(post, path = "/knowledge-bases", tag = "Knowledge", request_body = CreateBase,
+    security(("session" = [], "csrf" = [])), responses(
     (status = 200, description = "Made", body = BaseRow), InputErrors, AgentErrors,
 ))]
 async fn create_base(
@@ -117,6 +119,7 @@ struct ArticlesQuery {
 
 /// The articles of a base, newest first.
 #[utoipa::path(get, path = "/knowledge-bases/{id}/articles", tag = "Knowledge",
+    security(("session" = [])),
     params(("id" = KnowledgeBaseId, Path, description = "The base"), ArticlesQuery),
     responses(
         (status = 200, description = "One page", body = Items<ArticleRow>), InputErrors, MissingErrors, AgentErrors,
@@ -179,6 +182,7 @@ async fn answer(
 
 /// One article with its words.
 #[utoipa::path(get, path = "/knowledge-bases/{id}/articles/{article}", tag = "Knowledge",
+    security(("session" = [])),
     params(
         ("id" = KnowledgeBaseId, Path, description = "The base"),
         ("article" = ArticleId, Path, description = "The article"),
@@ -197,6 +201,7 @@ async fn article(
 
 /// Adds a text, or a question with its answer; found at once.
 #[utoipa::path(post, path = "/knowledge-bases/{id}/articles", tag = "Knowledge", request_body = ArticleInput,
+    security(("session" = [], "csrf" = [])),
     params(("id" = KnowledgeBaseId, Path, description = "The base")),
     responses(
         (status = 200, description = "Stored", body = ArticleAnswer), InputErrors, MissingErrors, AgentErrors,
@@ -219,6 +224,7 @@ async fn create(
 
 /// Replaces an article's words.
 #[utoipa::path(put, path = "/knowledge-bases/{id}/articles/{article}", tag = "Knowledge",
+    security(("session" = [], "csrf" = [])),
     request_body = ArticleInput,
     params(
         ("id" = KnowledgeBaseId, Path, description = "The base"),
@@ -261,6 +267,7 @@ fn not_from_folder(article: &Article) -> Result<(), ApiError> {
 
 /// Deletes an article and all its passages.
 #[utoipa::path(delete, path = "/knowledge-bases/{id}/articles/{article}", tag = "Knowledge",
+    security(("session" = [], "csrf" = [])),
     params(
         ("id" = KnowledgeBaseId, Path, description = "The base"),
         ("article" = ArticleId, Path, description = "The article"),
@@ -296,6 +303,7 @@ struct SearchQuery {
 
 /// Tries a search: what a question finds, and what is close enough to answer from.
 #[utoipa::path(get, path = "/knowledge-bases/{id}/search", tag = "Knowledge",
+    security(("session" = [])),
     params(("id" = KnowledgeBaseId, Path, description = "The base"), SearchQuery),
     responses(
         (status = 200, description = "Best first", body = Items<Found>), InputErrors, MissingErrors, AgentErrors,

@@ -86,6 +86,7 @@ impl Reason {
 
 /// Ask the published AI agent outside any conversation.
 #[utoipa::path(post, path = "/assistants/{id}/ask", tag = "AI agents",
+    security(("session" = [], "csrf" = [])),
     params(("id" = AssistantId, Path, description = "The AI agent")),
     request_body = Rehearsal,
     responses(

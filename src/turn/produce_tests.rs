@@ -237,21 +237,9 @@ impl World {
 
 fn message(seq: u64, author: Actor, kind: MessageKind, text: &str) -> Message {
     Message {
-        id: Ids.fresh(),
-        seq,
         public_seq: (kind == MessageKind::Text).then_some(seq),
         kind,
-        notice: None,
-        author,
-        author_name: None,
-        text: text.to_owned(),
-        citations: Vec::new(),
-        client_id: None,
-        turn: None,
-        answers: None,
-        incomplete: false,
-        flags: Vec::new(),
-        at: Timestamp::from_millis(0),
+        ..Message::said(Ids.fresh(), seq, author, text, Timestamp::from_millis(0))
     }
 }
 

@@ -6,7 +6,7 @@ use super::plan::{Plan, Settings};
 use super::produce::{Produced, Producer, Release};
 use super::record::Explained;
 use crate::clock::Timestamp;
-use crate::conversation::{Actor, Conversation, Mark, Message, MessageKind, Speaker};
+use crate::conversation::{Actor, Conversation, Mark, Message, Speaker};
 use crate::ids::Ids;
 
 /// What was said before and now, oldest first; the visitor's last words are what is answered.
@@ -36,25 +36,12 @@ fn plan(settings: Settings, locale: &str, said: &[Said], ids: Ids, now: Timestam
     let assistant = settings.assistant;
     let thread: Vec<Message> = (1..)
         .zip(said)
-        .map(|(seq, line)| Message {
-            id: ids.fresh(),
-            seq,
-            public_seq: Some(seq),
-            kind: MessageKind::Text,
-            notice: None,
-            author: match line.speaker {
+        .map(|(seq, line)| {
+            let author = match line.speaker {
                 Speaker::Visitor => Actor::Visitor(c.contact),
                 Speaker::Assistant | Speaker::Agent => Actor::Assistant(assistant),
-            },
-            author_name: None,
-            text: line.text.clone(),
-            citations: Vec::new(),
-            client_id: None,
-            turn: None,
-            answers: None,
-            incomplete: false,
-            flags: Vec::new(),
-            at: now,
+            };
+            Message::said(ids.fresh(), seq, author, line.text.as_str(), now)
         })
         .collect();
     let answered = said.iter().rposition(|line| line.speaker != Speaker::Visitor);

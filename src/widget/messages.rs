@@ -39,7 +39,8 @@ pub struct Which {
 }
 
 /// The visitor's conversation with a stretch of its messages: the last 50, or those asked for.
-#[utoipa::path(get, path = "/widget/conversation", tag = "Widget", params(Which), responses(
+#[utoipa::path(get, path = "/widget/conversation", tag = "Widget", params(Which),
+    security(("visitor" = [])), responses(
     (status = 200, description = "The conversation", body = VisitorConversation),
     InputErrors, MissingErrors, AgentErrors,
 ))]
@@ -84,7 +85,8 @@ pub struct Acknowledged {
 }
 
 /// Writes to the business. The answer means that the message is stored; the same `client_id` gives the same answer.
-#[utoipa::path(post, path = "/widget/messages", tag = "Widget", request_body = VisitorWrites, responses(
+#[utoipa::path(post, path = "/widget/messages", tag = "Widget", request_body = VisitorWrites,
+    security(("visitor" = [])), responses(
     (status = 200, description = "Stored, now or before", body = Acknowledged),
     InputErrors, AgentErrors,
 ))]
@@ -171,7 +173,8 @@ pub struct RequestPerson {
 }
 
 /// Asks for a person instead of the AI.
-#[utoipa::path(post, path = "/widget/request-person", tag = "Widget", request_body = RequestPerson, responses(
+#[utoipa::path(post, path = "/widget/request-person", tag = "Widget", request_body = RequestPerson,
+    security(("visitor" = [])), responses(
     (status = 200, description = "In the queue, or with a person already", body = VisitorState),
     InputErrors, AgentErrors,
 ))]
@@ -189,7 +192,8 @@ pub async fn request_person(
 }
 
 /// Ends the conversation; writing again reopens it. It counts as solved unless the visitor still waits.
-#[utoipa::path(post, path = "/widget/close", tag = "Widget", responses(
+#[utoipa::path(post, path = "/widget/close", tag = "Widget",
+    security(("visitor" = [])), responses(
     (status = 200, description = "Closed", body = VisitorConversation),
     MissingErrors, AgentErrors,
 ))]
@@ -213,7 +217,8 @@ pub async fn close(
 }
 
 /// Shows agents that the visitor is typing.
-#[utoipa::path(post, path = "/widget/typing", tag = "Widget", responses(
+#[utoipa::path(post, path = "/widget/typing", tag = "Widget",
+    security(("visitor" = [])), responses(
     (status = 204, description = "Shown for a few seconds"), AgentErrors,
 ))]
 pub async fn typing(State(state): State<AppState>, visitor: Visitor) -> ApiResult<StatusCode> {
@@ -241,7 +246,8 @@ pub struct Seen {
 }
 
 /// Says how far the visitor has read.
-#[utoipa::path(post, path = "/widget/seen", tag = "Widget", request_body = Seen, responses(
+#[utoipa::path(post, path = "/widget/seen", tag = "Widget", request_body = Seen,
+    security(("visitor" = [])), responses(
     (status = 204, description = "Taken"), InputErrors, AgentErrors,
 ))]
 pub async fn seen(

@@ -252,7 +252,8 @@ pub struct LeaveContact {
 }
 
 /// Leaves a name or an address; what is absent or empty stays.
-#[utoipa::path(post, path = "/widget/contact", tag = "Widget", request_body = LeaveContact, responses(
+#[utoipa::path(post, path = "/widget/contact", tag = "Widget", request_body = LeaveContact,
+    security(("visitor" = [])), responses(
     (status = 204, description = "Remembered"), InputErrors, AgentErrors,
 ))]
 pub async fn contact(

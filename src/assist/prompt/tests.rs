@@ -12,21 +12,15 @@ use crate::model::tokens::{Calibration, count};
 
 fn message(seq: u64, kind: MessageKind, author: Actor, text: &str) -> Message {
     Message {
-        id: Uuid::from_u128(seq.into()).into(),
-        seq,
         public_seq: (kind == MessageKind::Text).then_some(seq),
         kind,
-        notice: None,
-        author,
-        author_name: None,
-        text: text.to_owned(),
-        citations: Vec::new(),
-        client_id: None,
-        turn: None,
-        answers: None,
-        incomplete: false,
-        flags: Vec::new(),
-        at: Timestamp::from_millis(0),
+        ..Message::said(
+            Uuid::from_u128(seq.into()).into(),
+            seq,
+            author,
+            text,
+            Timestamp::from_millis(0),
+        )
     }
 }
 

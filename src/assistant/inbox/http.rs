@@ -57,7 +57,8 @@ impl InboxAnswer {
 }
 
 /// Every inbox. Any agent may read them: lists filter by inbox.
-#[utoipa::path(get, path = "/inboxes", tag = "Set-up", responses(
+#[utoipa::path(get, path = "/inboxes", tag = "Set-up",
+    security(("session" = [])), responses(
     (status = 200, description = "Every inbox", body = Items<InboxAnswer>), AgentErrors,
 ))]
 async fn list(
@@ -77,7 +78,8 @@ struct CreateInbox {
 }
 
 /// Makes an inbox that no AI agent answers yet, and that no page but our own may embed: set both next.
-#[utoipa::path(post, path = "/inboxes", tag = "Set-up", request_body = CreateInbox, responses(
+#[utoipa::path(post, path = "/inboxes", tag = "Set-up", request_body = CreateInbox,
+    security(("session" = [], "csrf" = [])), responses(
     (status = 200, description = "Made", body = InboxAnswer), InputErrors, AgentErrors,
 ))]
 async fn create(
@@ -119,6 +121,7 @@ struct UpdateInbox {
 
 /// Changes an inbox; what is absent stays.
 #[utoipa::path(patch, path = "/inboxes/{id}", tag = "Set-up", params(("id" = InboxId, Path)),
+    security(("session" = [], "csrf" = [])),
     request_body = UpdateInbox, responses(
     (status = 200, description = "Changed", body = InboxAnswer), InputErrors, MissingErrors, AgentErrors,
 ))]

@@ -13,23 +13,7 @@ use crate::model::tokens::{Calibration, TokenBudget, count};
 use crate::model::{ChatRequest, Role, fence};
 
 fn message(seq: u64, author: Actor, text: &str) -> Message {
-    Message {
-        id: Uuid::from_u128(seq.into()).into(),
-        seq,
-        public_seq: Some(seq),
-        kind: MessageKind::Text,
-        notice: None,
-        author,
-        author_name: None,
-        text: text.to_owned(),
-        citations: Vec::new(),
-        client_id: None,
-        turn: None,
-        answers: None,
-        incomplete: false,
-        flags: Vec::new(),
-        at: Timestamp::from_millis(0),
-    }
+    Message::said(Uuid::from_u128(seq.into()).into(), seq, author, text, Timestamp::from_millis(0))
 }
 
 fn visitor(seq: u64, text: &str) -> PublicMessage {

@@ -137,6 +137,8 @@ export type PromptPart = { role: string; content: string }
 export type Explained = {
   outcome?: string | null
   passages: Passage[]
+  /** What was wrong with the search: what compares meanings was away, or lacked the newest changes. */
+  search_degraded?: 'away' | 'behind' | null
   verdicts: Verdict[]
   tokens: { prompt: number; completion: number } | null
   stages_ms: Record<string, number> | null

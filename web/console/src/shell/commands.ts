@@ -1,5 +1,6 @@
 /** Every command of the workbench, once: the keys, the palette and the shortcut list all read from here. */
 import { t, type Key } from '$/i18n/index.svelte'
+import { colleagueOf, keptBy } from '$/lib/holding'
 import type { View } from '$/lib/types'
 import { router } from '$/router.svelte'
 import * as actions from '$/stores/actions'
@@ -24,10 +25,9 @@ const thread = () => threads.current
 const state = () => (thread()?.phase === 'ready' ? thread()?.detail?.holder.state : undefined)
 const inbox = () => router.route.name === 'inbox'
 const held = () => state() === 'assistant' || state() === 'human'
-const byColleague = () => {
-  const agent = thread()?.detail?.holder.agent
-  return state() === 'human' && !!agent && agent.id !== session.id
-}
+const byColleague = () => !!colleagueOf(thread()?.detail?.holder, session.id)
+/** Whether this person may move the conversation out of its holder's hands. */
+const movable = () => !keptBy(thread()?.detail?.holder, session.id, session.can('take_from_colleague'))
 
 const rows = () => [...document.querySelectorAll<HTMLElement>('[data-testid=conversation-row]')]
 function step(by: 1 | -1): void {
@@ -97,13 +97,13 @@ export const commands: Command[] = [
       else if (session.can('take_from_colleague')) workbench.takeFrom = true
     },
   },
-  { id: 'ai', group: 'conversation', label: 'command.assign_to_ai', keys: 'i', when: () => state() === 'human', run: () => (workbench.assignToAi = true) },
-  { id: 'assign', group: 'conversation', label: 'command.assign', keys: 'a', when: held, run: () => (workbench.assign = true) },
+  { id: 'ai', group: 'conversation', label: 'command.assign_to_ai', keys: 'i', when: () => state() === 'human' && movable(), run: () => (workbench.assignToAi = true) },
+  { id: 'assign', group: 'conversation', label: 'command.assign', keys: 'a', when: () => held() && movable(), run: () => (workbench.assign = true) },
   {
-    id: 'queue', group: 'conversation', label: 'command.return_to_queue', when: () => state() === 'human' && !!thread()?.detail?.holder.agent,
+    id: 'queue', group: 'conversation', label: 'command.return_to_queue', when: () => state() === 'human' && !!thread()?.detail?.holder.agent && movable(),
     run: () => thread() && void actions.returnToQueue(thread()!),
   },
-  { id: 'close', group: 'conversation', label: 'command.close', keys: 'e', when: held, run: () => (workbench.close = true) },
+  { id: 'close', group: 'conversation', label: 'command.close', keys: 'e', when: () => held() && movable(), run: () => (workbench.close = true) },
   { id: 'reopen', group: 'conversation', label: 'command.reopen', keys: 'o', when: () => state() === 'closed', run: () => thread() && void actions.reopen(thread()!) },
   { id: 'suggestion', group: 'conversation', label: 'command.suggestion', keys: 's', when: () => !!firstSuggestion(), run: () => firstSuggestion()?.click() },
   { id: 'summary', group: 'conversation', label: 'command.summary', when: () => !!state(), run: () => thread() && void actions.makeAssist(thread()!, 'summary') },

@@ -1,13 +1,12 @@
-// Unit tests of what needs no browser: bundled by esbuild to a temporary folder, run by node's own runner.
+// Unit tests of what needs no browser, in the test/ folder of the package they run in: bundled by esbuild to a temporary folder, run by node's own runner.
 import { build } from "esbuild";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join, resolve } from "node:path";
 
-const tests = resolve(dirname(fileURLToPath(import.meta.url)), "../test");
-const dir = mkdtempSync(join(tmpdir(), "baton-widget-test-"));
+const tests = resolve("test");
+const dir = mkdtempSync(join(tmpdir(), "baton-web-test-"));
 try {
   await build({
     entryPoints: readdirSync(tests).filter((f) => f.endsWith(".test.ts")).map((f) => join(tests, f)),
